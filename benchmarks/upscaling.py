@@ -15,6 +15,10 @@ machine changes least, and of one thread unless said otherwise.
   'multigen[pretrained]'`): the published network of this size, with weights of its own, in float32;
   there is none of SPAN.
 
+Then films, frames a second: `FilmUpscaler` with RRN, 5 blocks of 64 channels, which keeps a state
+from frame to frame (ours), and the same network in a loop over tensors of whole frames, with the
+state in memory (torch, channels_last).
+
 Peak memory is what the process's resident set grows by, at most, during a pass (Linux). Allowed:
 ours at least .95 times as fast as the fastest of the others.
 """
@@ -33,14 +37,18 @@ import numpy as np
 import torch
 import tyro
 from torch import Tensor, nn
+from torch.nn.functional import pixel_unshuffle
 
 from benchmarks.rollout import resident
 from multigen.engine.device import choose_device
 from multigen.errors import CheckpointError
+from multigen.image.decoding import Raster
 from multigen.image.restoration.networks import RRDB, SPAN, SRVGG
 from multigen.image.restoration.published import file_of
 from multigen.image.restoration.upscaler import Upscaler
 from multigen.runs.record import machine
+from multigen.video.restoration.networks import RRN, enlarged
+from multigen.video.restoration.upscaler import FilmUpscaler
 
 __all__ = ["NETWORKS", "cases_of", "main", "measure"]
 
@@ -49,6 +57,7 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "span": lambda: SPAN(4, 6, 48).merge(),
     "rrdb": lambda: RRDB(4, 6, 64),  # as anime-6b
 }
+FRAMES = 5  # of a film, at each of whose frames a time is taken
 PUBLISHED = {"compact": "realesrgan-animevideov3", "rrdb": "realesrgan-anime-6b"}
 """Networks of the same size in files of ncnn."""
 Enlarge = Callable[[Tensor], Tensor]
@@ -127,6 +136,46 @@ def cases_of(build: Callable[[], nn.Module], side: int, folder: Path) -> dict[st
     }
 
 
+def films_of(network: RRN) -> dict[str, Enlarge]:
+    """Each takes the next frame of a film, uint8 (3, H, W)."""
+    network = network.eval().to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    running, state = FilmUpscaler(network).running(), dict[str, Tensor]()
+
+    def ours(image: Tensor) -> Tensor:
+        large = running(Raster(image.permute(1, 2, 0).contiguous().numpy())).pixels
+        return torch.from_numpy(large).permute(2, 0, 1)
+
+    @torch.no_grad()
+    def plain(image: Tensor) -> Tensor:
+        frame = (image.float() / 255)[None].contiguous(memory_format=torch.channels_last)
+        hidden, output = (state["hidden"], state["output"]) if state else network.empty(frame)
+        state["hidden"], residual = network.step(state.get("before", frame), frame, hidden, output)
+        large = enlarged(frame, residual, network.scale)
+        state["before"], state["output"] = frame, pixel_unshuffle(large, network.scale)
+        return to_bytes(large[0])
+
+    return {"ours": ours, "torch, channels_last": plain}
+
+
+def measure_films(side: int, rounds: int, network: RRN) -> None:
+    """Prints frames a second."""
+    whole = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (3, side, side + FRAMES), np.uint8))
+    frames = [whole[..., i : i + side].contiguous() for i in range(FRAMES)]
+    seconds: dict[str, list[float]] = {}
+    for _ in range(rounds):
+        for name, enlarge in films_of(network).items():
+            for number, frame in enumerate(frames):
+                began = time.process_time()
+                enlarge(frame)
+                if number:
+                    seconds.setdefault(name, []).append(time.process_time() - began)
+    print(f"{'films':24}{'frames/s':>12}{'min':>12}{'max':>12}{'ours is':>9}")
+    for name, each in seconds.items():
+        speeds = [1 / second for second in each]
+        ratio = statistics.median(each) / statistics.median(seconds["ours"])
+        print(f"{name:24}{statistics.median(speeds):12.3f}{min(speeds):12.3f}{max(speeds):12.3f}{ratio:9.3f}")
+
+
 def measure(cases: dict[str, Enlarge], image: Tensor, rounds: int) -> dict[str, tuple[list[float], float]]:
     """Processor seconds of each round and peak memory in MiB, by case; the cases take turns, after
     a first pass of each."""
@@ -166,6 +215,7 @@ def main(side: int = 256, rounds: int = 5, threads: int = 1, networks: tuple[str
             ratios = [other / own for other, own in zip(seconds, result["ours"][0], strict=True)]
             line = f"{case:24}{statistics.median(speeds):9.3f}{min(speeds):8.3f}{max(speeds):8.3f}{peak:8.0f}"
             print(line + f"{statistics.median(ratios):9.3f}{min(ratios):7.3f}{max(ratios):7.3f}", flush=True)
+    measure_films(side, rounds, RRN(4, 5, 64))
 
 
 if __name__ == "__main__":

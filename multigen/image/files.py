@@ -39,6 +39,7 @@ __all__ = [
     "named_frames",
     "open_photos",
     "read_image",
+    "set_name",
     "size_of",
     "to_picture",
     "to_planes",
@@ -184,6 +185,11 @@ def open_photos(data: str, *, split: str = "", skip_bad: bool = False, frames: s
     if not photos:
         raise DataError(f"{place}: none of {len(paths)} images can be used; {photos.skipped[0][1]}")
     return photos
+
+
+def set_name(data: str) -> str:
+    """The name of a set by its folder or file: "photos/Set5/HR" is Set5."""
+    return next(part for part in reversed(Path(data).absolute().parts) if part != "HR")
 
 
 def _photo(name: str, path: Path, frame: int | None) -> Photo:

@@ -44,6 +44,9 @@ GROUPS = {
             "augment",
             "augment_share",
             "degradation",
+            "clips",
+            "speed",
+            "h264",
             "corruption",
             "sigma",
             "quality",
@@ -57,7 +60,7 @@ GROUPS = {
     "networks": (
         *("generator", "network", "pretrained", "latent", "width", "max_channels", "layers", "blocks", "expansion"),
         *("growth", "unshuffle", "group", "patch", "embedding", "heads", "filters", "dropout", "maxout"),
-        *("upsample", "halvings", "positions", "post_filter", "hop", "n_fft", "bands"),
+        *("upsample", "halvings", "recurrent", "positions", "post_filter", "hop", "n_fft", "bands"),
         *("discriminator_width", "discriminator_layers", "discriminator_norm", "discriminator_embedding"),
         *("waveform", "shuffle", "spectra", "spectral_width", "shift_frames", "spectrum_width"),
     ),
@@ -67,6 +70,7 @@ GROUPS = {
         *("mel_weight", "magnitude_weight", "phase_weight", "spectrum_weight"),
         *("amplitude_weight", "complex_weight", "consistency_weight", "wave_weight"),
         *("l1_weight", "gradient_weight", "shift", "hole_weight", "matching_weight", "squeezenet_weights"),
+        "ping_pong_weight",
         *("baseline", "scale_rewards", "kl", "discount", "rollouts", "follow", "weight_decay"),
     ),
     "optimisation": (

@@ -16,10 +16,11 @@ import torch
 from multigen.audio.synthesis.wavegan import PRESETS as WAVEGAN
 from multigen.audio.synthesis.wavegan import WaveGANConfig
 from multigen.bench.quick import quick_config
-from multigen.bench.recipe import read_recipe, summary
+from multigen.bench.recipe import Recipe, figures, read_recipe, summary
 from multigen.cli import bench as command
 from multigen.cli.bench import merged
 from multigen.config import from_table
+from multigen.errors import ConfigError
 from multigen.image.restoration.srgan import PRESETS as SRGAN
 from multigen.image.restoration.srgan import SRGANConfig
 from multigen.text.synthesis.seqgan import PRESETS as SEQGAN
@@ -69,6 +70,18 @@ def test_a_recipe_is_run_and_its_result_written(tmp_path: Path, capsys: pytest.C
     assert not any(line.startswith("MISSED") for line in printed)
     assert printed[-1].split()[0] == "mine" and printed[-1].split()[-1] == "ok"
     assert "1 of 1" in printed[-1] and "3 of 3" in printed[-1]
+
+
+def test_a_target_may_be_of_the_difference_of_two_rows() -> None:
+    recipe = Recipe(reach=[{"row": "a", "over": "b", "metric": "x/psnr_y", "at_least": 0.3}])
+    rows = {"a": {"x/psnr_y": 21.0}, "b": {"x/psnr_y": 20.5}}
+    (found,) = figures(recipe, {"status": "ok", "rows": rows}, "here")
+    assert (found.name, found.value, found.met) == ("a x/psnr_y over b", 0.5, True)
+    rows["b"]["x/psnr_y"] = 20.9
+    assert not figures(recipe, {"status": "ok", "rows": rows}, "here")[0].met
+    del rows["b"]
+    with pytest.raises(ConfigError, match="no metric 'x/psnr_y' in row 'b'"):
+        figures(recipe, {"status": "ok", "rows": rows}, "here")
 
 
 def test_what_is_missed_ends_with_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,6 +7,7 @@ import torch
 
 from benchmarks import upscaling
 from multigen.image.restoration.networks import SRVGG
+from multigen.video.restoration.networks import RRN
 from tests import tiny
 
 pytest.importorskip("onnxruntime")
@@ -25,7 +26,19 @@ def test_the_table(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtur
     monkeypatch.setitem(upscaling.NETWORKS, "compact", lambda: SRVGG(4, 1, 4))
     monkeypatch.setattr(upscaling, "PUBLISHED", {})
     threads = torch.get_num_threads()
+    monkeypatch.setattr(upscaling, "RRN", lambda scale, blocks, width: RRN(scale, 1, 4))
     upscaling.main(side=16, rounds=2, threads=threads, networks=("compact",))
     lines = capsys.readouterr().out.splitlines()
-    assert [line[:24].strip() for line in lines[-4:]] == ["ours", "torch", "torch, channels_last", "onnxruntime"]
-    assert all(float(word) >= 0 for line in lines[-4:] for word in line[24:].split())
+    images, films = lines[-7:-3], lines[-2:]
+    assert [line[:24].strip() for line in images] == ["ours", "torch", "torch, channels_last", "onnxruntime"]
+    assert [line[:24].strip() for line in films] == ["ours", "torch, channels_last"]
+    assert all(float(word) >= 0 for line in (*images, *films) for word in line[24:].split())
+
+
+def test_both_ways_make_the_same_film() -> None:
+    torch.manual_seed(0)
+    ways = upscaling.films_of(RRN(4, 1, 4))
+    whole = torch.from_numpy(tiny.pixels(16, 24)).permute(2, 0, 1)
+    for frame in (whole[..., i : i + 16].contiguous() for i in range(4)):
+        ours, plain = (enlarge(frame).int() for enlarge in ways.values())
+        assert ours.shape == (3, 64, 64) and (ours - plain).abs().max() <= 1

@@ -1,6 +1,7 @@
 """Folders that cannot be trained on, and odd ones that can, through `multigen train` with methods
 of image translation."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -138,3 +139,32 @@ def test_both_directions_of_a_model_that_learnt_both(tmp_path: Path, capsys: pyt
     assert np.array_equal(results[""], results["BA"]) and not np.array_equal(results["AB"], results["BA"])
     capsys.readouterr()
     assert tiny.multigen(["train", "pix2pix", *WORDS, "--data", photos, "--direction", "CD"]) == 2
+
+
+@pytest.mark.parametrize("method", ["cyclegan", "cut"])
+def test_two_folders_without_pairs_there_and_back(
+    method: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A is grey, B has colours and other sizes; one of A's files is damaged; CUT has no way
+    back."""
+    a = folder(tmp_path / "a", "0.png 1.png 2.png 3.png", mode="L")
+    b = folder(tmp_path / "b", "0.png 5.png 6.png 7.png 8.png", (30, 40))
+    (a / "9.png").write_bytes(b"no image")
+    data = ["--data", a, "--target", b, "--skip-bad"]
+    assert tiny.multigen(["train", method, *WORDS, *data, "--out", tmp_path / "run"]) == 0
+    assert "9.png" in capsys.readouterr().err
+    rows = json.loads((tmp_path / "run" / "evaluation.json").read_text())["rows"]
+    assert {"input", "moments", "adversarial/last"} <= rows.keys() and "test/psnr" not in rows["input"]
+    translated = ["translate", a / "0.png", "--model", tmp_path / "run", "--out", tmp_path / "ab.png"]
+    assert tiny.multigen(translated) == 0
+    with Image.open(tmp_path / "ab.png") as file:
+        assert file.size == (26, 24) and file.mode == "RGB"
+    capsys.readouterr()
+    back = ["translate", b / "0.png", "--model", tmp_path / "run", "--out", tmp_path / "ba.png", "--direction", "BA"]
+    code = tiny.multigen(back)
+    if method == "cyclegan":
+        assert code == 0
+        with Image.open(tmp_path / "ba.png") as file:
+            assert file.size == (40, 30)
+    else:
+        assert code == 2 and "direction BA: the model was trained for AB" in capsys.readouterr().err

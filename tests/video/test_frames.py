@@ -43,7 +43,7 @@ def test_frames_of_others_are_not_replaced(
     Image.fromarray(made.frame(0)).save(folder / "1.png")  # not of the pattern
     before = (folder / "00007.png").read_bytes()
     with monkeypatch.context() as patch:
-        patch.setattr("multigen.cli.restoring._load", None)  # refused before the model is loaded
+        patch.setattr("multigen.cli.restoring.load_restorer", None)  # refused before the model is loaded
         assert upscale(upscaler, film, "--out", folder / "%05d.png") == 2
     error = capsys.readouterr().err
     assert "00007.png exists and is not known as results of multigen" in error and "--overwrite" in error

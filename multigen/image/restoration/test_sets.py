@@ -10,7 +10,7 @@ from torch import Tensor
 from multigen.data.folders import NoTestSplit
 from multigen.errors import ConfigError, DataError
 from multigen.image.degrade import Degrade
-from multigen.image.files import Photo, Photos, open_photos, read_image
+from multigen.image.files import Photo, Photos, open_photos, read_image, set_name
 
 __all__ = ["MadeInputs", "TestSet", "open_test_photos", "open_test_set", "open_test_sets"]
 
@@ -103,8 +103,7 @@ def open_test_photos(data: str) -> Photos:
 def open_test_set(data: str, scale: int, degrade: Degrade) -> TestSet:
     """A set named after its folder ("photos/Set5/HR" is Set5). Raises DataError as `open_photos`
     does."""
-    name = next(part for part in reversed(Path(data).absolute().parts) if part != "HR")
-    test_set = TestSet.of(name, open_test_photos(data), scale, degrade)
+    test_set = TestSet.of(set_name(data), open_test_photos(data), scale, degrade)
     assert test_set is not None  # open_photos raises where there is no image
     return test_set
 

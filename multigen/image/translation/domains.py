@@ -16,7 +16,7 @@ from multigen.data.folders import NoTestSplit
 from multigen.data.locate import locate
 from multigen.engine.batches import Rows
 from multigen.errors import ConfigError, DataError
-from multigen.image.files import EMBEDDED_NAMES
+from multigen.image.files import EMBEDDED_NAMES, set_name
 from multigen.image.translation.made import MADE, made_of
 from multigen.image.translation.sides import DataSettings, Side, Skipped, halves_of, made_from, matched, read_side
 
@@ -210,7 +210,7 @@ def _tests(c: Settings, paired: bool, skipped: Skipped) -> tuple[str, Both] | No
         both = _read(c, data, c.test_target, "test", paired, skipped)
     except NoTestSplit:
         both = _read(c, data, c.test_target, "", paired, skipped)
-    return Path(data).name, both
+    return set_name(data), both
 
 
 def _at_most(name: str, both: Both) -> Both:

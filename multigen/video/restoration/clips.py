@@ -138,14 +138,16 @@ def moving(image: Tensor, side: int | tuple[int, int], places: np.ndarray) -> Te
     """The clip uint8 (T, 3, side, side) of a window over a photograph, uint8 (3, H, W), at places
     (T, 2) between whole pixels: cubic interpolation, exact at whole ones."""
     height, width = side if isinstance(side, tuple) else (side, side)
-    frames = []
-    for place in places:
-        (top, left), (down, right) = np.floor(place).astype(int), place - np.floor(place)
-        rows = torch.arange(top - 1, top + height + 2).clamp(0, image.shape[-2] - 1)
-        columns = torch.arange(left - 1, left + width + 2).clamp(0, image.shape[-1] - 1)
-        window = image[:, rows[:, None], columns].float()
-        frames.append(to_bytes(along(along(window, cubic(right), -1), cubic(down), -2)))
-    return torch.stack(frames)
+    whole = np.floor(places).astype(int)
+    down, right = torch.from_numpy(places - whole).T[..., None, None, None]  # (T, 1, 1, 1) each
+    bottom, end = (length - 1 for length in image.shape[-2:])
+    windows = []
+    for top, left in whole.tolist():
+        rows = torch.arange(top - 1, top + height + 2).clamp(0, bottom)
+        columns = torch.arange(left - 1, left + width + 2).clamp(0, end)
+        windows.append(image[:, rows[:, None], columns])
+    across = along(torch.stack(windows).float(), cubic(right), -1)
+    return to_bytes(along(across, cubic(down), -2))
 
 
 def _inner(clip: Tensor, border: int) -> Tensor:

@@ -34,7 +34,7 @@ def degrade(clip: Tensor, scale: int, degradation: Degradation, rng: np.random.G
     if degradation == "bi":
         return reduced(clip, scale)
     if degradation == "bd":
-        return _blurred(clip, SIGMA * scale / 4)[..., ::scale, ::scale].contiguous()
+        return _blurred(clip, SIGMA * scale / 4, scale)
     draws = Wandering(rng)
     frames = []
     for frame in clip:
@@ -56,9 +56,10 @@ def interpolated(clip: Tensor, scale: int, degradation: Degradation) -> Tensor:
     return to_bytes(x)
 
 
-def cubic(fraction: float) -> Tensor:
-    """Weights (4,) of the pixels at -1, 0, 1 and 2 for a place in 0..1: Keys 1981, a = -1/2."""
-    x = torch.tensor([1 + fraction, fraction, 1 - fraction, 2 - fraction], dtype=torch.float64)
+def cubic(fraction: float | Tensor) -> Tensor:
+    """Weights (4, ...) of the pixels at -1, 0, 1 and 2 for places in 0..1: Keys 1981, a = -1/2."""
+    place = torch.as_tensor(fraction, dtype=torch.float64)
+    x = torch.stack([1 + place, place, 1 - place, 2 - place])
     inner, outer = 1.5 * x**3 - 2.5 * x**2 + 1, -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2
     return torch.where(x <= 1, inner, outer)
 
@@ -134,18 +135,26 @@ def _planes(frame: Any) -> Tensor:
     return torch.from_numpy(frame.to_ndarray(format="rgb24")).permute(2, 0, 1)
 
 
-def _blurred(clip: Tensor, sigma: float) -> Tensor:
+def _blurred(clip: Tensor, sigma: float, step: int) -> Tensor:
     """uint8 (T, 3, H, W) under a Gaussian of 4 standard deviations to each side, mirrored at
-    borders, not rounded in between."""
+    borders, not rounded in between; every `step` pixels."""
     around = min(int(4 * sigma + 0.5), min(clip.shape[-2:]) - 1)
     line = gaussian(2 * around + 1, sigma).double().sum(0)  # a Gaussian is the product of two
     x = F.pad(clip.double(), (around,) * 4, mode="reflect")
-    return to_bytes(along(along(x, line, -1), line, -2))
+    return to_bytes(along(along(x, line, -1, step), line, -2, step))
 
 
-def along(x: Tensor, weights: Tensor, dim: int) -> Tensor:
-    """Weighted sums of as many neighbours in one direction as there are weights."""
-    return x.unfold(dim, len(weights), 1) @ weights.to(x.dtype)
+def along(x: Tensor, weights: Tensor, dim: int, step: int = 1) -> Tensor:
+    """Weighted sums of as many neighbours in one direction, -1 or -2, as there are weights, (taps,)
+    or for frames of a clip (taps, T, 1, 1, 1), at every `step` pixels."""
+    count = x.shape[dim] - len(weights) + 1
+    total = None
+    for tap, weight in enumerate(weights.to(x.dtype)):
+        part = x.narrow(dim, tap, count)
+        part = (part[..., ::step] if dim == -1 else part[..., ::step, :]) * weight
+        total = part if total is None else total.add_(part)
+    assert total is not None
+    return total
 
 
 def to_bytes(x: Tensor) -> Tensor:

@@ -104,12 +104,15 @@ def holds_films(place: Path) -> bool:
 
 
 def _folders_of_frames(place: Path) -> list[Path]:
-    """The folders whose images are numbered without gaps, from any number, and have one size."""
+    """The folders without films whose images are numbered without gaps, from any number, and have
+    one size."""
     images: dict[Path, list[Path]] = {}
-    for path in files_in(place):
+    files = files_in(place)
+    films = {path.parent for path in files if is_film(path)}
+    for path in files:
         if path.suffix.lower() in MODALITIES["image"].readable:
             images.setdefault(path.parent, []).append(path)
-    return [folder for folder, paths in sorted(images.items()) if _are_frames(paths)]
+    return [folder for folder, paths in sorted(images.items()) if folder not in films and _are_frames(paths)]
 
 
 def _are_frames(paths: Sequence[Path]) -> bool:

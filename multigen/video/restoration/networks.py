@@ -35,9 +35,11 @@ class RRN(nn.Module):
         )
         self.hidden = nn.Conv2d(width, width, 3, padding=1)
         self.tail = nn.Conv2d(width, self.planes, 3, padding=1)
-        with torch.no_grad():  # blocks begin near the identity
+        with torch.no_grad():  # blocks begin near the identity, films near their interpolation
             for block in self.blocks:
                 block[2].weight.mul_(0.1)  # pyright: ignore[reportIndexIssue]
+            self.tail.weight.mul_(0.1)
+            nn.init.zeros_(self.tail.bias)  # pyright: ignore[reportArgumentType]
 
     def step(self, before: Tensor, frame: Tensor, hidden: Tensor, output: Tensor) -> tuple[Tensor, Tensor]:
         """One frame (B, 3, H, W).

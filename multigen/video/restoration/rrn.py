@@ -13,12 +13,14 @@ compared, and a clip that is played forth and back must agree."""
 
 from dataclasses import dataclass, replace
 
-from multigen.engine.schedules import Schedule, Steps
+from multigen.engine.schedules import Schedule, Steps, WarmUp
 from multigen.errors import ConfigError
 from multigen.video.restoration.base import VideoRestorationConfig, VideoRestorationTrainer
 from multigen.video.restoration.networks import RRN
 
 __all__ = ["PRESETS", "RRNConfig", "RRNTrainer"]
+
+WARM = 0.05  # of the first stage: at the full rate at once, its recurrent units die
 
 
 @dataclass(frozen=True)
@@ -32,8 +34,8 @@ class RRNConfig(VideoRestorationConfig):
     pretrain_steps: int = 20_000
     """Steps of the first stage."""
     pretrain_lr: float = 4e-4
-    """Learning rate of the first stage; falls to 0 along half a cosine, or, if `constant_lr`, to a
-    tenth after six sevenths."""
+    """Learning rate of the first stage; rises in a twentieth of it, then falls to 0 along half a
+    cosine; or, if `constant_lr`, falls to a tenth after six sevenths."""
     constant_lr: bool = False
     """The paper's learning rate."""
     steps: int = 0
@@ -79,4 +81,6 @@ class RRNTrainer(VideoRestorationTrainer[RRNConfig]):
 
     def pretrain_rate(self) -> Schedule:
         rate = self.config.pretrain_lr
-        return Steps((rate, rate / 10), (6 / 7,)) if self.config.constant_lr else super().pretrain_rate()
+        if self.config.constant_lr:
+            return Steps((rate, rate / 10), (6 / 7,))
+        return WarmUp(WARM, super().pretrain_rate())
