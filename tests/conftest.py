@@ -73,7 +73,8 @@ def unflushed() -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def loaded_once() -> Iterator[None]:
-    """What is otherwise made for each run: EfficientNet-lite0, the digits and the drums."""
+    """What is otherwise made for each run: EfficientNet-lite0, the digits, the drums and the
+    utterances."""
     import multigen.audio.recordings as sounds
     import multigen.image.datasets as images
     from multigen.image import backbones
@@ -83,6 +84,7 @@ def loaded_once() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(backbones, "efficientnet_lite0", lambda: _copy(load()))
         patch.setattr(sounds, "drums", functools.cache(sounds.drums))
+        patch.setattr(sounds, "utterance", functools.cache(sounds.utterance))
         patch.setattr(
             images, "_from_arrays", lambda name, *of: fitted(*of[2:]) if name == "digits" else resized(name, *of)
         )

@@ -50,6 +50,9 @@ class Modality:
     degradations: str = ""
     """(data, degradation, seed) -> (PIL image, names): a sheet of items beside degraded versions of
     them; "": there is none."""
+    made: str = ""
+    """(data, task, seed) -> (PIL image, names): a sheet of items beside those of another domain
+    that translation makes of them; "": there is none."""
 
     @property
     def readable(self) -> tuple[str, ...]:
@@ -84,6 +87,7 @@ MODALITIES = {
             pairs="multigen.image.restoration.pairs:compare_pairs",
             pair_options=("frames", "border", "perceptual_weights"),
             degradations="multigen.image.restoration.degradations:degradation_sheet",
+            made="multigen.image.translation.sheets:made_sheet",
         ),
         Modality(
             "text",

@@ -33,6 +33,7 @@ def run(args: list[str]) -> None:
     def inspect(
         data: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="DATA")] = "",
         degradation: str = "",
+        task: str = "",
         out: Annotated[Path, tyro.conf.arg(metavar="FILE.png")] = Path(),
         seed: int | None = None,
         overwrite: Overwrite = False,
@@ -42,8 +43,8 @@ def run(args: list[str]) -> None:
         json: Json = False,
     ) -> None:
         """Describes data: their content, their problems, and how to train on them. Nothing is
-        changed or downloaded. With --degradation, writes an image of what a method of restoration
-        makes its inputs of.
+        changed or downloaded. With --degradation or --task, writes an image of what a method of
+        restoration, or of translation, makes of images.
 
         Args:
             data: A folder of images, texts or sounds, a file, or a name such as digits, drums,
@@ -52,16 +53,24 @@ def run(args: list[str]) -> None:
                 choose a strength by eye: strong or mild (realesrgan), noise, jpeg or noise-jpeg
                 (denoise), noise25, jpeg10 or other numbers. Without DATA, of the embedded
                 photographs.
-            out: The sheet; degradation-NAME.png if not given.
+            task: Write a sheet of images, each beside what translation makes of it: colour, edges,
+                sketch, blur, segments, swap, night, or all. Without DATA, of the embedded
+                photographs.
+            out: The sheet; degradation-NAME.png or task-NAME.png if not given.
             seed: Of the sheet: chooses the images and draws the degradations; 0 if not given.
             encoding: Texts: encoding of files that are not UTF-8 and have no mark, such as cp1252.
             column: Texts: column of a table (.csv, .tsv, .jsonl) that holds them.
             label_column: Texts: column of a table that holds their classes.
         """
+        if degradation and task:
+            raise ConfigError(f"--degradation {degradation}, --task {task}: each is a sheet; give one of them")
+        sheet = ("degradation", degradation) if degradation else ("task", task)
         sheets = {"--out": out != Path(), "--seed": seed is not None, "--overwrite": overwrite}
-        if not degradation and (given := [flag for flag, value in sheets.items() if value]):
-            raise ConfigError(f"{given[0]}: for the sheet of --degradation only; leave it out, or give --degradation")
-        data = data or ("embedded" if degradation else "")
+        if not sheet[1] and (given := [flag for flag, value in sheets.items() if value]):
+            raise ConfigError(
+                f"{given[0]}: for the sheet of --degradation or --task only; leave it out, or give one of them"
+            )
+        data = data or ("embedded" if sheet[1] else "")
         if not data:
             raise ConfigError(
                 f"DATA is missing; expected a folder or file of {', '.join(ITEMS)}, or a name such as digits"
@@ -73,8 +82,8 @@ def run(args: list[str]) -> None:
             raise ConfigError(
                 f"--{min(strangers).replace('_', '-')}: for texts only, and {data} holds {MODALITIES[kind].items}; leave it out"
             )
-        if degradation:
-            _write_sheet(data, kind, degradation, out, seed or 0, overwrite, json)
+        if sheet[1]:
+            _write_sheet(data, kind, *sheet, out, seed or 0, overwrite, json)
             return
         result = imported(MODALITIES[kind].inspect)(data, **given)
         result.warnings[:0] = why.get("warnings", [])
@@ -88,25 +97,28 @@ def run(args: list[str]) -> None:
     cli(inspect, "multigen inspect", args)
 
 
-def _write_sheet(data: str, kind: str, degradation: str, out: Path, seed: int, overwrite: bool, as_json: bool) -> None:
-    """Writes items beside degraded versions of them."""
+def _write_sheet(
+    data: str, kind: str, flag: str, name: str, out: Path, seed: int, overwrite: bool, as_json: bool
+) -> None:
+    """Writes items beside what a degradation, or a task of translation, makes of them."""
     if seed < 0:
         raise ConfigError(f"--seed {seed}: expected 0 or more")
-    out = Path(f"degradation-{degradation}.png") if out == Path() else out
+    out = Path(f"{flag}-{name}.png") if out == Path() else out
     if out.suffix.lower() != ".png":
         raise ConfigError(f"--out {out}: expected a file ending in .png")
     check_targets([out], overwrite, "another file for --out")
     modality = MODALITIES[kind]
-    if not modality.degradations:
-        raise ConfigError(f"--degradation: for images only, and {data} holds {modality.items}; leave it out")
-    sheet, names = imported(modality.degradations)(data, degradation, seed)
+    make = modality.degradations if flag == "degradation" else modality.made
+    if not make:
+        raise ConfigError(f"--{flag}: for images only, and {data} holds {modality.items}; leave it out")
+    sheet, names = imported(make)(data, name, seed)
     with writing(out, "another file for --out"), replacing(out) as file:
         out.parent.mkdir(parents=True, exist_ok=True)
-        sheet.save(file, **png({"software": f"multigen {__version__}", "degradation": degradation, "seed": seed}))
+        sheet.save(file, **png({"software": f"multigen {__version__}", flag: name, "seed": seed}))
     if as_json:
-        print_json({"data": data, "degradation": degradation, "seed": seed, "files": [str(out)], "images": names})
+        print_json({"data": data, flag: name, "seed": seed, "files": [str(out)], "images": names})
     else:
-        show(f"{out}: {counted(len(names), 'images')} of {data} beside {degradation} versions of them, seed {seed}")
+        show(f"{out}: {counted(len(names), 'images')} of {data} beside {name} versions of them, seed {seed}")
 
 
 def _kind(data: str) -> tuple[str, dict[str, Any]]:

@@ -313,17 +313,19 @@ def test_bash_completes_in_a_terminal(scripts: Path) -> None:
     environment = {**os.environ, "HOME": str(scripts), "TERM": "dumb", "PS1": ""}
     words = ["bash", "--norc", "--noprofile", "-i"]
     steps = (b"source ./bash; echo rea''dy\n", b"ready"), (b"multigen ups\tpict\t", b"upscale picture.png")
-    steps = (*steps, (b"\x15multigen tra\tspec\tla\t--dat\tpict\t", b"train specgan laptop --data picture.png"))
+    steps = (*steps, (b"\x15multigen trai\tspec\tla\t--dat\tpict\t", b"train specgan laptop --data picture.png"))
     with subprocess.Popen(
         words, cwd=scripts, stdin=terminal, stdout=terminal, stderr=terminal, env=environment, start_new_session=True
     ) as process:
-        for keys, expected in steps:
-            os.write(shell, keys)
-            seen = b""
-            while expected not in seen:
-                assert select.select([shell], [], [], 60)[0], seen
-                seen += os.read(shell, 65536)
-        process.kill()
+        try:
+            for keys, expected in steps:
+                os.write(shell, keys)
+                seen = b""
+                while expected not in seen:
+                    assert select.select([shell], [], [], 60)[0], seen
+                    seen += os.read(shell, 65536)
+        finally:
+            process.kill()  # it would be waited for
     os.close(terminal)
     os.close(shell)
 
@@ -341,7 +343,7 @@ def test_zsh_completes(scripts: Path) -> None:
         zpty shell zsh -f -i
         zpty -w shell 'PS1=; fpath=($PWD $fpath); autoload -Uz compinit; compinit -u -D; echo rea""dy'
         zpty -r shell seen '*ready*'
-        zpty -w -n shell $'multigen tra\\tspe\\tla\\t--data pict\\t'
+        zpty -w -n shell $'multigen trai\\tspe\\tla\\t--data pict\\t'
         zpty -r shell seen '*picture.png*'
         print -r -- $seen
     """

@@ -13,6 +13,7 @@ import pytest
 import soundfile
 from PIL import Image
 
+from multigen.audio.restoration import vocoder
 from multigen.audio.synthesis import wavegan
 from multigen.config import read_config
 from multigen.engine import Run, Trainer
@@ -57,6 +58,20 @@ def sounds(folder: Path, seed: int) -> None:
         soundfile.write(folder / f"{i}.wav", np.random.default_rng([seed, i]).normal(0, 0.1, 3_000), 16_000)
 
 
+def recordings(folder: Path, seed: int) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for i in range(6):
+        soundfile.write(folder / f"{i}.wav", np.random.default_rng([seed, i]).normal(0, 0.1, 4_000), 8_000)
+
+
+def mels(folder: Path, seed: int) -> None:
+    """Of the recordings beside them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    recordings(folder.parent / "data", 0)
+    for i in range(6):
+        np.save(folder / f"{i}.npy", np.random.default_rng([seed, i]).normal(-5, 0.1, (40, 41)).astype(np.float32))
+
+
 def late_sounds(folder: Path, seed: int) -> None:
     """Those of another seed differ in what no item shows, but random windows do: the end of a
     recording."""
@@ -88,6 +103,7 @@ TINY = {
         wavegan.WaveGANTrainer,
         replace(wavegan.PRESETS["tiny"], batch=2, validation_size=0, cut="random"),
     ),
+    "vocoder": (vocoder.VocoderTrainer, replace(vocoder.PRESETS["tiny"], batch=2, width=2)),
     "seqgan": (seqgan.SeqGANTrainer, replace(seqgan.PRESETS["tiny"], length=8)),
 }
 CASES: dict[str, tuple[str, str, Write]] = {
@@ -97,11 +113,14 @@ CASES: dict[str, tuple[str, str, Write]] = {
     "photographs": ("srgan", "data", images),
     "sounds": ("wavegan", "data", sounds),
     "ends of sounds": ("wavegan, windows", "data.", late_sounds),
+    "recordings": ("vocoder", "data", recordings),
+    "mels": ("vocoder", "mels", mels),
     "texts": ("seqgan", "data.txt", texts),
     "oracle": ("seqgan", "oracle.npz", oracle),
     "test images": ("dcgan", "test", images),
     "test photographs": ("srgan", "test", images),
     "test sounds": ("wavegan", "test", sounds),
+    "test recordings": ("vocoder", "test", recordings),
     "test texts": ("seqgan", "test.txt", texts),
 }
 
@@ -135,10 +154,13 @@ def test_data_of_the_same_names_and_sizes_are_noticed(case: str, tmp_path: Path)
     replaced = tmp_path / name.rstrip(".")
     if name.startswith("test"):
         write(data := tmp_path / name.replace("test", "data"), 7)
-        test: Any = (str(replaced),) if method == "srgan" else str(replaced)
+        test: Any = (str(replaced),) if method in ("srgan", "vocoder") else str(replaced)
     else:
         data, test = replaced, config.test
-    config = replace(config, data=str(data), test=test)
+    if name == "mels":
+        config = replace(config, data=str(tmp_path / "data"), mels=str(replaced))
+    else:
+        config = replace(config, data=str(data), test=test)
     write(replaced, 0)
     before = sizes(replaced)
     run = Run(out=str(tmp_path / "run"), device="cpu", precision="fp32")

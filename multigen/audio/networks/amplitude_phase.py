@@ -19,7 +19,7 @@ from multigen.audio.networks.inverse_stft import InverseSTFT, inverse_stft
 from multigen.errors import ConfigError
 from multigen.losses.adversarial import at_least_float32
 
-__all__ = ["AmplitudePhaseGenerator", "ExportedGenerator", "Polar"]
+__all__ = ["AmplitudePhaseGenerator", "ExportedGenerator", "Polar", "hop_of"]
 
 FRAMES = 160  # a second: hops of 6.25 ms
 OVERLAP = 4  # hops in a window
@@ -70,11 +70,7 @@ class AmplitudePhaseGenerator(nn.Module):
 
     def __init__(self, rate: int = 16_000, width: int = 128, blocks: int = 4, fills: bool = False):
         super().__init__()
-        if rate < FRAMES or rate % FRAMES:
-            raise ConfigError(
-                f"rate {rate}: it does not divide into {FRAMES} frames a second; choose a multiple of {FRAMES}, such as 16000"
-            )
-        self.fills, self.rate, self.hop = fills, rate, rate // FRAMES
+        self.fills, self.rate, self.hop = fills, rate, hop_of(rate)
         self.window = OVERLAP * self.hop
         self.n_fft = 1 << (self.window - 1).bit_length()
         bins = self.n_fft // 2 + 1
@@ -142,6 +138,15 @@ class AmplitudePhaseGenerator(nn.Module):
         open_gate = torch.full((), OPEN, dtype=written.dtype, device=written.device)
         gain = nn.functional.logsigmoid(SPREAD * written.contiguous() + OPEN) - nn.functional.logsigmoid(open_gate)
         return log_amplitude + gain
+
+
+def hop_of(rate: int) -> int:
+    """Samples between frames at a rate. Raises ConfigError for one that has no whole frame."""
+    if rate < FRAMES or rate % FRAMES:
+        raise ConfigError(
+            f"rate {rate}: it does not divide into {FRAMES} frames a second; choose a multiple of {FRAMES}, such as 16000"
+        )
+    return rate // FRAMES
 
 
 class ExportedGenerator(nn.Module):

@@ -110,9 +110,11 @@ class AdversarialAudioTrainer(AudioRestorationTrainer[C]):
         return AdamW(WarmUp(WARM_UP, Cosine(lr, 0.0)), self.config.betas)
 
     def reconstruction_loss(self, batch: Batch, step: Step) -> Terms:
+        """Loss of the first stage."""
         return self.reconstruct(batch, step)[0]
 
     def discriminator_loss(self, batch: Batch, step: Step) -> Terms:
+        """Loss of D in the second stage: hinge loss, weighted over the discriminators."""
         real = self.targets(batch, step)
         with torch.no_grad():
             fake = self.G(self.inputs(batch, step))[:, : real.shape[1]]
@@ -120,6 +122,8 @@ class AdversarialAudioTrainer(AudioRestorationTrainer[C]):
         return {"adversarial": self.weighted([hinge.discriminator(a[-1], b[-1]) for a, b in pairs])}
 
     def generator_loss(self, batch: Batch, step: Step) -> Terms:
+        """Loss of G in the second stage: reconstruction, adversarial and feature matching
+        losses."""
         terms, fake = self.reconstruct(batch, step)
         made = self.D(fake)
         with torch.no_grad():

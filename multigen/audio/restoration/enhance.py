@@ -26,11 +26,10 @@ from torch import Tensor, nn
 
 from multigen.audio.networks.amplitude_phase import COMPRESSION, AmplitudePhaseGenerator, Polar
 from multigen.audio.recordings import Recording
-from multigen.audio.restoration.adversarial import AdversarialAudioConfig
 from multigen.audio.restoration.degradations import NOISES, Noises, draws_of, mix
 from multigen.audio.restoration.segments import SegmentSource
 from multigen.audio.restoration.test_sets import TestSet
-from multigen.audio.restoration.waves import WaveRestorer, WaveTrainer
+from multigen.audio.restoration.waves import WaveConfig, WaveRestorer, WaveTrainer
 from multigen.audio.restoration.wiener import wiener
 from multigen.data.datasets import hash_of
 from multigen.engine import Batch, Step
@@ -43,16 +42,12 @@ VOICES, LONGEST = 64, 10  # recordings, and seconds of each, that babble is made
 
 
 @dataclass(frozen=True)
-class EnhanceConfig(AdversarialAudioConfig):
+class EnhanceConfig(WaveConfig):
     noise: tuple[Literal["drums", "coloured", "babble"], ...] = ("drums", "coloured", "babble")
     """Kinds of noise, as often as each other: drum patterns, coloured noise of any slope from -12
     to 6 dB an octave, and babble of three to six of the other recordings."""
     snr: tuple[float, float] = (0.0, 15.0)
     """Range of the signal-to-noise ratio, dB."""
-    width: int = 128
-    """Channels of each of the generator's two streams."""
-    blocks: int = 4
-    """ConvNeXt blocks of each stream."""
     amplitude_weight: float = 45.0
     """Weight of the squared error of amplitudes to the power of 0.3 (this and the next two have
     CMGAN's proportions)."""
@@ -61,7 +56,7 @@ class EnhanceConfig(AdversarialAudioConfig):
     wave_weight: float = 10.0
     """Weight of the absolute error of samples."""
 
-    ranges = AdversarialAudioConfig.ranges | {
+    ranges = WaveConfig.ranges | {
         **{"amplitude_weight": 0, "complex_weight": 0, "wave_weight": 0},
         "snr": (-20, 60),
     }
@@ -84,7 +79,7 @@ PRESETS = {
         batch=4, pretrain_steps=16, steps=4, ema=0.9,
     ),
     "laptop": EnhanceConfig(
-        validation_size=0, test_size=6, width=96, batch=8, pretrain_steps=1_000, steps=250, ema=0.99,
+        validation_size=0, test_size=6, width=96, batch=8, pretrain_steps=1_000, pretrain_lr=2e-3, steps=250, ema=0.99,
     ),
     "default": EnhanceConfig(),
     "paper": EnhanceConfig(

@@ -26,10 +26,9 @@ from torch import Tensor, nn
 
 from multigen.audio.networks.amplitude_phase import AmplitudePhaseGenerator
 from multigen.audio.restoration import losses
-from multigen.audio.restoration.adversarial import AdversarialAudioConfig
 from multigen.audio.restoration.degradations import filtered, narrowed
 from multigen.audio.restoration.test_sets import TestSet
-from multigen.audio.restoration.waves import Extender, WaveTrainer
+from multigen.audio.restoration.waves import Extender, WaveConfig, WaveTrainer
 from multigen.engine import Batch, Step
 from multigen.errors import ConfigError
 from multigen.tasks.restoration.base import Restore
@@ -40,14 +39,10 @@ MARGIN = 0.05  # seconds around a segment that filters see too
 
 
 @dataclass(frozen=True)
-class ExtendConfig(AdversarialAudioConfig):
+class ExtendConfig(WaveConfig):
     bandwidth: tuple[float, float] = (2_000.0, 4_000.0)
     """Range of the bandwidth of inputs, Hz: half the rate of the recordings to be extended. Both
     ends are measured (the paper has a model for each)."""
-    width: int = 128
-    """Channels of each of the generator's two streams (512 in the paper)."""
-    blocks: int = 4
-    """ConvNeXt blocks of each stream (8 in the paper)."""
     amplitude_weight: float = 45.0
     """Weight of the squared error of log-amplitudes."""
     phase_weight: float = 100.0
@@ -58,7 +53,7 @@ class ExtendConfig(AdversarialAudioConfig):
     """Weight of the squared difference of the predicted spectrum from that of the sound made of
     it."""
 
-    ranges = AdversarialAudioConfig.ranges | {
+    ranges = WaveConfig.ranges | {
         **{"amplitude_weight": 0, "phase_weight": 0, "complex_weight": 0, "consistency_weight": 0},
         "bandwidth": (100, 96_000),
     }

@@ -1,6 +1,7 @@
 """Pairs of mels and recordings: mels that a model made, or others made by hand, for fine-tuning a
 vocoder on them."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path, PurePath
@@ -56,6 +57,14 @@ class MelPairs:
         the hop."""
         at, frames = first // self.spec.hop, count // self.spec.hop + 1
         return {"mels": torch.from_numpy(np.array(self._mels[recording.name][:, at : at + frames]))}
+
+    def fingerprint(self) -> str:
+        """Hash of the mels."""
+        digest = hashlib.blake2b(digest_size=8)
+        for name in sorted(self._mels):
+            digest.update(f"{name}\0".encode())
+            digest.update(np.ascontiguousarray(self._mels[name]).data)
+        return digest.hexdigest()
 
     def _read(self, path: Path, recording: Recording) -> np.ndarray:
         if not path.exists():

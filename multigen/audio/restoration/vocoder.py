@@ -12,7 +12,7 @@ resolutions and on phases (APNet2), then against discriminators of periods and o
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -26,7 +26,7 @@ from multigen.audio.restoration.adversarial import AdversarialAudioConfig, Adver
 from multigen.audio.restoration.pairs import MelPairs
 from multigen.audio.restoration.segments import SegmentSource
 from multigen.audio.restoration.vocoding import Vocoder, griffin_lim_of, world_copy
-from multigen.engine import Batch, Step
+from multigen.engine import Batch, DataInfo, Step
 from multigen.errors import ConfigError
 from multigen.losses.adversarial import at_least_float32
 from multigen.tasks.restoration.base import Restore
@@ -139,6 +139,8 @@ class VocoderTrainer(AdversarialAudioTrainer[VocoderConfig]):
     name = "vocoder"
     task = "vocoding"
     G: Generator
+    pairs: MelPairs | None = None
+    """Where the configuration names `mels`."""
 
     # ---------------------------------------------------------------------------------- data
 
@@ -146,10 +148,14 @@ class VocoderTrainer(AdversarialAudioTrainer[VocoderConfig]):
         c = self.config
         if not c.mels:
             return super().to_source(items)
-        pairs = MelPairs(c.mels, c.spec, items, c.skip_bad)
+        self.pairs = pairs = MelPairs(c.mels, c.spec, items, c.skip_bad)
         source = SegmentSource(pairs.recordings, c.segment, step=c.spec.hop, beside=pairs.beside, skip_bad=c.skip_bad)
         source.skipped += pairs.skipped
         return source
+
+    def describe_data(self, source: SegmentSource) -> DataInfo:
+        info = super().describe_data(source)
+        return replace(info, fingerprint=f"{info.fingerprint} {self.pairs.fingerprint()}") if self.pairs else info
 
     def inputs(self, batch: Batch, step: Step) -> Tensor:
         """log-mels (B, bands, segment / hop + 1)."""

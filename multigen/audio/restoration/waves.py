@@ -4,12 +4,13 @@ methods."""
 import copy
 import functools
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from multigen.audio.networks.amplitude_phase import AmplitudePhaseGenerator, ExportedGenerator
+from multigen.audio.networks.amplitude_phase import AmplitudePhaseGenerator, ExportedGenerator, hop_of
 from multigen.audio.rates import resampled
 from multigen.audio.restoration.adversarial import AdversarialAudioConfig, AdversarialAudioTrainer
 from multigen.audio.restoration.restorer import PART, SoundRestorer
@@ -20,13 +21,28 @@ from multigen.audio.store import Store
 from multigen.console import say
 from multigen.tasks.graph import Graph
 
-__all__ = ["Extender", "WaveRestorer", "WaveTrainer"]
+__all__ = ["Extender", "WaveConfig", "WaveRestorer", "WaveTrainer"]
 
 CROSSOVER = 250.0  # Hz below a bandwidth in which what a recording holds gives way to what is added
 KAISER = 8.0  # beta of the crossover's window: 80 dB
 FULL = 0.97  # of half the rate: a recording of more bandwidth is wide already
 
-C = TypeVar("C", bound=AdversarialAudioConfig)
+
+@dataclass(frozen=True)
+class WaveConfig(AdversarialAudioConfig):
+    """Settings common to methods with a generator of amplitudes and phases."""
+
+    width: int = 128
+    """Channels of each of the generator's two streams (512 in AP-BWE)."""
+    blocks: int = 4
+    """ConvNeXt blocks of each stream (8 in AP-BWE)."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        hop_of(self.rate)
+
+
+C = TypeVar("C", bound=WaveConfig)
 
 
 class WaveTrainer(AdversarialAudioTrainer[C]):

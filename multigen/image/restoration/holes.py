@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 
 from multigen.image.metrics import rgb_to_y
+from multigen.image.restoration.networks.ffc import smoothly_filled
 
-__all__ = ["DEFINITIONS", "METRICS", "biharmonic", "central", "composed", "masked", "mean_colour"]
+__all__ = ["DEFINITIONS", "METRICS", "biharmonic", "central", "composed", "masked", "mean_colour", "smooth"]
 
 MOST = 60.0  # dB
 
@@ -93,3 +94,11 @@ def biharmonic(given: Tensor) -> Tensor:
     image, hole = given[:3].permute(1, 2, 0).numpy() / 255, given[3].numpy() > 0
     filled = inpaint_biharmonic(image, hole, split_into_regions=True, channel_axis=-1)  # (H, W, 3)
     return composed(given, torch.from_numpy((filled * 255).round().clip(0, 255).astype(np.uint8)).permute(2, 0, 1))
+
+
+def smooth(given: Tensor) -> Tensor:
+    """uint8 (4, H, W) -> uint8 (3, H, W): the hole is the surface that `SmoothFFCGenerator` adds
+    to."""
+    x = given[None].float() / 255
+    filled = smoothly_filled(x[:, :3], x[:, 3:])[0]
+    return composed(given, (filled * 255).round().clamp(0, 255).to(torch.uint8))

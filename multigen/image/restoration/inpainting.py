@@ -219,10 +219,10 @@ class InpaintingTrainer(AdversarialRestorationTrainer[InpaintingConfig]):
         return Inpainter(network, self.config.crop)
 
     def baselines(self) -> dict[str, Restore]:
-        """The mean colour of the known pixels, biharmonic inpainting, and the model that training
-        started from."""
+        """The mean colour of the known pixels, biharmonic inpainting, the smooth filling that the
+        generator adds to, and the model that training started from."""
         start = self._start() if self.run.start else {}
-        return {"mean_colour": holes.mean_colour, "biharmonic": holes.biharmonic, **start}
+        return {"mean_colour": holes.mean_colour, "biharmonic": holes.biharmonic, "smooth": holes.smooth, **start}
 
     def measure(
         self, restorers: Mapping[str, Restore], sets: Sequence[TestSet], needed: Collection[str] | None = None

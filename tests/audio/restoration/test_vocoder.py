@@ -11,12 +11,13 @@ import pytest
 import torch
 
 import multigen
+from multigen.audio.restoration import vocoding
 from multigen.audio.restoration.vocoder import PRESETS, Generator, VocoderConfig, VocoderTrainer
 from multigen.audio.voice import utterance
 from multigen.engine import Run
 from multigen.engine.batches import Stream
 from multigen.errors import ConfigError, DataError
-from tests.audio.restoration.toys import RUN, vocoder
+from tests.audio.restoration.toys import RUN, untrained, vocoder
 from tests.audio.toys import Stop
 
 SPEC = PRESETS["tiny"].spec
@@ -61,6 +62,24 @@ def test_an_output_depends_on_no_more_than_the_stated_frames() -> None:
     assert mels.grad is not None
     reached = mels.grad[0].abs().sum(0).nonzero().flatten()
     assert network.backbone.radius == 9 and (int(reached.min()), int(reached.max())) == (31, 49)
+
+
+@pytest.mark.parametrize("size", [90, 777, 30_000])
+def test_a_stream_is_the_whole_whatever_its_chunks(size: int, tmp_path: Path) -> None:
+    model = multigen.load(untrained(tmp_path))
+    sound = torch.randn(2, 30_011, generator=torch.Generator().manual_seed(0)) / 10
+    whole = torch.stack([model(channel) for channel in sound])
+    torch.testing.assert_close(torch.cat([*model.stream(sound.split(size, 1))], 1), whole, rtol=0, atol=1e-5)
+    assert model.latency == model.radius / 8_000 and model.radius % SPEC.hop == 0
+    torch.testing.assert_close(model.vocode(SPEC(sound[0])), whole[0, :30_000], rtol=0, atol=1e-5)
+
+
+def test_long_mels_in_parts_are_the_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = multigen.load(untrained(tmp_path))
+    mels = SPEC(torch.randn(20_000, generator=torch.Generator().manual_seed(0)) / 10)
+    whole = model.vocode(mels)
+    monkeypatch.setattr(vocoding, "PART", 1_300)
+    torch.testing.assert_close(model.vocode(mels), whole, rtol=0, atol=1e-5)
 
 
 # -- settings ------------------------------------------------------------------------------------------------------

@@ -109,8 +109,8 @@ def test_mistakes_are_named(
     Image.fromarray(tiny.pixels(8, 90)).save(tmp_path / "thin" / "a.png")
     for words, reason in (
         ([], "DATA is missing; expected a folder or file of images"),
-        (["digits", "--out", "a.png"], "--out: for the sheet of --degradation only"),
-        (["digits", "--seed", "1"], "--seed: for the sheet of --degradation only"),
+        (["digits", "--out", "a.png"], "--out: for the sheet of --degradation or --task only"),
+        (["digits", "--seed", "1"], "--seed: for the sheet of --degradation or --task only"),
         (["drums", "--degradation", "mild"], "--degradation: for images only, and drums holds sounds; leave it out"),
         (["fables", "--degradation", "mild"], "--degradation: for images only, and fables holds texts; leave it out"),
         (["--degradation", "jpeg0"], "degradation 'jpeg0': expected one of strong, mild, noise"),

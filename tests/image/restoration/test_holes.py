@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from multigen.image.restoration.holes import METRICS, biharmonic, central, composed, masked, mean_colour
+from multigen.image.restoration.holes import METRICS, biharmonic, central, composed, masked, mean_colour, smooth
 
 
 def given_with(hole: np.ndarray, value: int = 100) -> tuple[torch.Tensor, torch.Tensor]:
@@ -53,11 +53,12 @@ def test_baselines_keep_what_is_known() -> None:
     ramp = torch.arange(16, dtype=torch.uint8).mul(8).expand(3, 16, 16).contiguous()
     given = masked(ramp, square())
     known = given[3] == 0
-    filled = {f.__name__: f(given) for f in (mean_colour, biharmonic)}
+    filled = {f.__name__: f(given) for f in (mean_colour, biharmonic, smooth)}
     assert all(torch.equal(image[:, known], ramp[:, known]) for image in filled.values())
     mean = ramp[0][known].double().mean().round()
     assert (filled["mean_colour"][:, ~known] == mean).all()
     assert (filled["biharmonic"].int() - ramp.int()).abs().max() <= 1, "a ramp is its own smoothest surface"
+    assert (filled["smooth"].int() - ramp.int()).abs().max() <= 8
 
 
 def test_the_middle_of_an_image() -> None:

@@ -265,7 +265,7 @@ def test_a_run_is_measured_and_its_model_fills_holes(photos: Path, tmp_path: Pat
     run = Run(out=str(tmp_path / "run"), device="cpu", precision="fp32")
     evaluation = InpaintingTrainer(config, run).fit().evaluate()
     rows = evaluation.rows
-    assert list(rows) == ["mean_colour", "biharmonic", "pretrain/last", "adversarial/last"]
+    assert list(rows) == ["mean_colour", "biharmonic", "smooth", "pretrain/last", "adversarial/last"]
     metrics = {name.partition("/")[2] for name in rows["biharmonic"]}
     assert metrics == {"psnr_hole", "seam", "ssim_y", "efficientnet_lite0"} == {*evaluation.definitions}
     assert rows["biharmonic"]["photos-thin/psnr_hole"] > rows["mean_colour"]["photos-thin/psnr_hole"]
