@@ -12,7 +12,7 @@ from multigen.engine.distributed import all_sum, rank, world
 from multigen.image.backbones import DIMENSIONS, POOLED
 from multigen.image.files import to_picture
 from multigen.image.metrics import DEFINITIONS as IMAGE
-from multigen.image.metrics import NOISY, ImageScores
+from multigen.image.metrics import NOISY, ssim
 from multigen.image.perceptual import DEFINITIONS as DISTANCES
 from multigen.image.perceptual import PerceptualDistance
 from multigen.image.translation.domains import DomainSet
@@ -29,7 +29,7 @@ FRECHET = "fd_efficientnet_lite0"
 FEW = 10  # images of a paired set, with fewer of which the Fréchet distance is left out
 GREY = 0.01  # saturation of a domain, below which it has none to compare with
 SIDE = 160  # pixels: the longer side of an image that is shown
-PAIRED = ("ssim",)
+ERRORS = ("error", "ssim", "chroma_error")  # next to the truth; of the first, the mean square, psnr is made
 OWN = {
     "psnr": "PSNR in dB (peak 255) of the mean squared error over the pixels and channels of all images, each of which counts "
     "alike: images that equal the truth do not make it infinite.",
@@ -82,93 +82,88 @@ def score(
     distances = [d for d in distances if needed is None or d.name in needed]
     rows: dict[str, dict[str, float]] = {name: {} for name in translators}
     for items in sets:
-        expected = not items.paired or (len(items.inputs) >= FEW and (needed is None or FRECHET in needed))
-        extract = features_of if expected else None
-        colours, features = _each(len(items.targets), items.targets.__getitem__, _colour, 1, extract, device)
-        real, colour = _moments(features), colours[:, 0].mean().item()
-        for name, translate in translators.items():
-            row = _row(items, translate, distances, extract, real, device)
-            own = row.pop("saturation")
-            row |= {"saturation": own / colour} if colour > GREY else {}
-            rows[name] |= {f"{items.name}/{metric}": value for metric, value in row.items()}
+        compared = not items.paired or (len(items.inputs) >= FEW and (needed is None or FRECHET in needed))
+        extract = features_of if compared else None
+        real = _Table(["saturation"], len(items.targets), extract, device)
+        for i in range(rank(), len(items.targets), world()):
+            real.add(i, items.targets[i], [saturation(items.targets[i])])
+        names = ["saturation", *([*ERRORS, *(d.name for d in distances)] if items.paired else [])]
+        tables = {name: _Table(names, len(items.inputs), extract, device) for name in translators}
+        for i in range(rank(), len(items.inputs), world()):
+            truth = _Truth(items.targets[i], distances, device) if items.paired else None
+            for name, translate in translators.items():
+                image = translate(items.inputs[i])
+                tables[name].add(i, image, [saturation(image), *(truth.errors(image) if truth else [])])
+        real.share()
+        for name, table in tables.items():
+            rows[name] |= {f"{items.name}/{metric}": value for metric, value in _row(table, real).items()}
     return rows
 
 
-def _row(
-    items: DomainSet,
-    translate: Translate,
-    distances: Sequence[PerceptualDistance],
-    extract: Callable[[Tensor], Tensor] | None,
-    real: Moments | None,
-    device: torch.device,
-) -> dict[str, float]:
-    """Metric -> value of what `translate` makes of a set; `saturation` is not yet divided by that
-    of the other domain."""
-    scores = ImageScores(0, PAIRED, device)
-
-    def measure(image: Tensor, i: int) -> list[float]:
-        if not items.paired:
-            return _colour(image, i)
-        truth = items.targets[i]
-        scores.update(image, truth)
-        error = (image.double() - truth.double()).square().mean().item()
-        far = (_distance(d, image, truth, device) for d in distances)
-        return [saturation(image), error, chroma_error(image, truth), *far]
-
-    names = ["saturation", *(["error", "chroma_error", *(d.name for d in distances)] if items.paired else [])]
-    figures, features = _each(
-        len(items.inputs), lambda i: translate(items.inputs[i]), measure, len(names), extract, device
-    )
-    row = dict(zip(names, figures.mean(0).tolist(), strict=True))
-    if items.paired:
-        error = row.pop("error")
-        psnr = 10 * math.log10(255**2 / error) if error else math.inf
-        row = {"psnr": psnr, **scores.compute(), **row}
-    fake = _moments(features)
-    return row if fake is None or real is None else row | {FRECHET: frechet_distance(real, fake)}
+def _row(table: "_Table", real: "_Table") -> dict[str, float]:
+    """Metric -> value of the images of a row, next to those of the other domain."""
+    table.share()
+    row, colour = table.means(), real.means()["saturation"]
+    own = row.pop("saturation")
+    if (error := row.pop("error", None)) is not None:
+        row = {"psnr": 10 * math.log10(255**2 / error) if error else math.inf, **row}
+    row |= {"saturation": own / colour} if colour > GREY else {}
+    fake, expected = table.moments(), real.moments()
+    return row if fake is None or expected is None else row | {FRECHET: frechet_distance(expected, fake)}
 
 
-def _each(
-    count: int,
-    image_of: Callable[[int], Tensor],
-    measure: Callable[[Tensor, int], list[float]],
-    figures: int,
-    extract: Callable[[Tensor], Tensor] | None,
-    device: torch.device,
-) -> tuple[Tensor, Tensor | None]:
-    """The figures (count, figures) and the features (count, D) of images, which the ranks share."""
-    table = torch.zeros(count, figures + DIMENSIONS * (extract is not None), dtype=torch.float64, device=device)
-    for i in range(rank(), count, world()):
-        image = image_of(i)
-        table[i, :figures] = torch.tensor(measure(image, i), dtype=torch.float64)
-        if extract:
-            table[i, figures:] = extract(image[None].to(device))[0]
-    table = all_sum(table)
-    return table[:, :figures], table[:, figures:] if extract else None
+class _Table:
+    """Figures and features of `count` images, which the ranks share."""
+
+    def __init__(
+        self, names: Sequence[str], count: int, extract: Callable[[Tensor], Tensor] | None, device: torch.device
+    ):
+        self.names, self.extract = names, extract
+        width = len(names) + DIMENSIONS * (extract is not None)
+        self.values = torch.zeros(count, width, dtype=torch.float64, device=device)
+
+    def add(self, i: int, image: Tensor, figures: Sequence[float]) -> None:
+        self.values[i, : len(self.names)] = torch.tensor(figures, dtype=torch.float64)
+        if self.extract:
+            self.values[i, len(self.names) :] = self.extract(image[None].to(self.values.device))[0]
+
+    def share(self) -> None:
+        """Brings the rows of all ranks together; each must call it, once all are added."""
+        self.values = all_sum(self.values)
+
+    def means(self) -> dict[str, float]:
+        return dict(zip(self.names, self.values[:, : len(self.names)].mean(0).tolist(), strict=True))
+
+    def moments(self) -> Moments | None:
+        """Of the features, one of which alone counts as two that are equal."""
+        if self.extract is None:
+            return None
+        features = self.values[:, len(self.names) :]
+        moments = Moments(features.shape[1], features.device)
+        moments.add(features if len(features) > 1 else features.expand(2, -1))
+        return moments
 
 
-def _colour(image: Tensor, i: int) -> list[float]:
-    return [saturation(image)]
+class _Truth:
+    """The true image, uint8 (3, H, W), with its features."""
 
+    def __init__(self, image: Tensor, distances: Sequence[PerceptualDistance], device: torch.device):
+        self.image, self.device = image, device
+        self.features = [(d, self._features(d, image)) for d in distances]
 
-def _moments(features: Tensor | None) -> Moments | None:
-    """Of features (N, D), one of which alone counts as two that are equal."""
-    if features is None:
-        return None
-    moments = Moments(features.shape[1], features.device)
-    moments.add(features if len(features) > 1 else features.expand(2, -1))
-    return moments
+    def errors(self, image: Tensor) -> list[float]:
+        """`ERRORS` of an image made in its place, and its distances."""
+        error = (image.double() - self.image.double()).square().mean().item()
+        far = (d.between(self._features(d, image), features).item() for d, features in self.features)
+        return [error, ssim(image, self.image).item(), chroma_error(image, self.image), *far]
 
-
-def _distance(distance: PerceptualDistance, image: Tensor, truth: Tensor, device: torch.device) -> float:
-    dtype = next(distance.parameters()).dtype
-    one, other = (x[None].to(device, dtype) / 255 for x in (image, truth))
-    return distance(one, other).item()
+    def _features(self, distance: PerceptualDistance, image: Tensor) -> list[Tensor]:
+        return distance.features(image[None].to(self.device, next(distance.parameters()).dtype) / 255)
 
 
 def definitions(distances: Sequence[PerceptualDistance]) -> dict[str, str]:
     """Definitions of the metrics of `score`."""
-    result = {m: IMAGE[m].replace(NOISY, "") for m in PAIRED} | OWN | {d.name: DISTANCES[d.name] for d in distances}
+    result = {"ssim": IMAGE["ssim"].replace(NOISY, "")} | OWN | {d.name: DISTANCES[d.name] for d in distances}
     return result | {FRECHET: f"{SETS['frechet']}; features: {POOLED}"}
 
 
