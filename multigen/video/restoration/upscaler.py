@@ -15,6 +15,7 @@ from multigen.image.image_to_image import check_room
 from multigen.image.restoration.upscaler import Upscaler
 from multigen.image.sizes import OWN, Size, resized
 from multigen.image.tiles import fill
+from multigen.memory import require
 from multigen.tasks.graph import Graph
 from multigen.video.cuts import Cuts
 from multigen.video.restoration.graph import NextState
@@ -150,6 +151,9 @@ class Running:
         network, most = self.restorer.network, np.iinfo(pixels.dtype).max
         frame = pixels.astype(np.float32) / np.float32(most)
         height, width, _ = frame.shape
+        if number not in self.passes:  # the state before and after a step, and what it is given
+            planes = 6 + 3 * (network.width + network.planes)
+            require(4 * height * width * planes, f"the state of {width:,} x {height:,} pixels", "shrink the film")
         empty = {"before": frame, "hidden": np.zeros((height, width, network.width), np.float32)}
         state = self.passes.get(number) or {**empty, "output": np.zeros((height, width, network.planes), np.float32)}
         planes = np.concatenate([state["before"], frame, state["hidden"], state["output"]], -1)
