@@ -25,7 +25,6 @@ SHORTER: dict[str, dict[str, int]] = {
     "lsgan": {"steps": 10},
     "wavegan": {"steps": 5},
     "specgan": {"steps": 5},
-    "pix2pix": {"steps": 5},
 }
 """Where several stages share the 20 steps; and methods in which the rounding of another processor's
 instructions grows to 1e-3 of a loss within 20 steps: to 1e-4 within these."""
