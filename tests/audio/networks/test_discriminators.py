@@ -26,7 +26,7 @@ def test_of_spectra_a_quieter_sound_is_another_sound() -> None:
     assert not torch.allclose(network(0.5 * sound)[-1], logits)
 
 
-def test_ten_small_ones_are_a_thousandth_of_the_published() -> None:
+def test_eight_small_ones_are_a_thousandth_of_the_published() -> None:
     """Vocos's have 41 + 1 million parameters (periods, spectra)."""
     network = Discriminators(8, 16)
     assert [len(network.periods), len(network.spectra)] == [5, 3]
