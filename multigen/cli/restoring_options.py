@@ -36,7 +36,7 @@ __all__ = [
 Inputs = Annotated[
     list[Path],
     tyro.conf.Positional,
-    tyro.conf.arg(metavar="IN ...", help="Images and films, or folders of them."),
+    tyro.conf.arg(metavar="IN ...", help="Images, films or sounds, whatever the model takes, or folders of them."),
 ]
 Blend = Annotated[
     tuple[str, str, float] | None,

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import tyro
 
@@ -99,6 +99,24 @@ def _number(info: tyro.constructors.PrimitiveTypeInfo) -> tyro.constructors.Prim
     return number_spec(info.type) if info.type in (int, float) else None
 
 
+@PATHS.primitive_rule
+def _optional(info: tyro.constructors.PrimitiveTypeInfo) -> tyro.constructors.PrimitiveConstructorSpec[Any] | None:
+    """A value that may be left out is named like one that may not: `--tile INT`, not
+    `--tile {None}|INT`."""
+    kinds = [kind for kind in get_args(info.type) if kind is not type(None)]
+    if len(kinds) != 1 or type(None) not in get_args(info.type) or kinds[0] not in (int, float, str, Path):
+        return None
+    kind = kinds[0]
+    read = {str: str, Path: expanded}.get(kind, functools.partial(_read_number, kind=kind))
+    return tyro.constructors.PrimitiveConstructorSpec(
+        nargs=1,
+        metavar={int: "INT", float: "FLOAT", str: "STR", Path: "PATH"}[kind],
+        instance_from_str=lambda words: read(words[0]),
+        is_instance=lambda value: value is None or isinstance(value, (kind, int) if kind is float else kind),
+        str_from_instance=lambda value: [str(value)],
+    )
+
+
 def number_spec(kind: type, most: int = 1) -> tyro.constructors.PrimitiveConstructorSpec[Any]:
     """How tyro reads an int or a float; with `most` 2, a pair of them, or one that stands for
     both."""
@@ -154,12 +172,19 @@ def cli(f: Any, command: str, args: Sequence[str], **more: Any) -> Any:
     }  # it may be a user's file
     if not isinstance(f, type):
         check_words(args, {name.replace("_", "-") for name in inspect.signature(f).parameters})
+        f.__doc__ = _descriptions_joined(inspect.cleandoc(f.__doc__ or ""))
     try:
         if (words := [printable(word) for word in args]) != list(args):
             _check(f, args, words, options)
         return tyro.cli(f, args=args, **options)
     except _NoNumber as error:
         raise ConfigError(_no_number(args, *error.args)) from None
+
+
+def _descriptions_joined(doc: str) -> str:
+    """A docstring with the description of each argument on one line: tyro would break the help
+    where the source does."""
+    return re.sub(r"\n {8,}(?=\S)", " ", doc)
 
 
 def _no_number(words: Sequence[str], word: str, kind: type) -> str:

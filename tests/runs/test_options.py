@@ -13,7 +13,7 @@ from multigen.cli import VERBS
 from multigen.engine import Run
 from multigen.recipes import dcgan, seqgan
 from multigen.runs.flags import COMMON, GROUPS, read_flags
-from multigen.runs.options import function_of
+from multigen.runs.options import cli, function_of
 from multigen.runs.runner import main
 from tests import tiny
 from tests.tiny import python
@@ -23,7 +23,7 @@ MISTAKES = {
     "misspelt": ("sample --modle x", "--modle", "--model RUN"),
     "misspelt, with a value": ("sample --model=r --sede 3", "--sede", "--seed INT"),
     "misspelt, joined to its value": ("sample --model=r --sede=3", "--sede=3"),
-    "cut short": ("sample --model r --trunc 1", "--trunc", "--truncation {None}|FLOAT"),
+    "cut short": ("sample --model r --trunc 1", "--trunc", "--truncation FLOAT"),
     "with an underscore": ("evaluate --real r --fake f --skip_bda", "--skip_bda", "--skip-bad"),
     "like none": ("ls --zzz", "--zzz"),
     "several": ("ls --jsno --zzz", "--jsno", "--zzz", "--json"),
@@ -162,3 +162,19 @@ def test_settings_of_a_method_of_ones_own_are_shown_apart(capsys: pytest.Capture
     text = capsys.readouterr().out
     assert re.findall(r"(\w+) options", text) == ["common", "other", "run"]
     assert "How it begins." in text[text.index("other options") : text.index("run options")]
+
+
+def test_help_names_values_plainly_and_breaks_no_line_where_the_source_does(capsys: pytest.CaptureFixture[str]) -> None:
+    def verb(size: int | None = None, out: Path | None = None) -> None:
+        """Does it.
+
+        Args:
+            size: The first half of a sentence,
+                and its second.
+        """
+
+    with pytest.raises(SystemExit):
+        cli(verb, "multigen verb", ["--help"])
+    printed = capsys.readouterr().out
+    assert "--size INT" in printed and "--out PATH" in printed
+    assert "The first half of a sentence, and its second." in printed
