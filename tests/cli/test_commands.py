@@ -267,10 +267,9 @@ CASES = [
 
 @pytest.fixture(scope="module")
 def scripts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the script of bash, and a picture."""
+    """A folder for the scripts, and with a picture."""
     folder = tmp_path_factory.mktemp("completion")
     (folder / "picture.png").touch()
-    write_script("bash", folder)
     return folder
 
 
@@ -309,6 +308,7 @@ def test_bash_completes_in_a_terminal(scripts: Path) -> None:
     """Words and tabulators are typed; where one word fits it is filled in."""
     import pty  # none on Windows
 
+    write_script("bash", scripts)
     shell, terminal = pty.openpty()
     environment = {**os.environ, "HOME": str(scripts), "TERM": "dumb", "PS1": ""}
     words = ["bash", "--norc", "--noprofile", "-i"]
@@ -354,6 +354,7 @@ def test_zsh_completes(scripts: Path) -> None:
 
 def test_completion_knows_options_that_methods_have(scripts: Path, capsys: pytest.CaptureFixture[str]) -> None:
     flags = {f"--{field.name.replace('_', '-')}" for field in fields(Training)} - {"--start"} | {"--from"}
+    write_script("bash", scripts)
     assert all(f"'{flag}'" in (scripts / "bash").read_text() for flag in (*flags, "--truncation", "-n"))
     for name in METHODS:
         with pytest.raises(SystemExit):

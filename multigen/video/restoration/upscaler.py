@@ -152,8 +152,8 @@ class Running:
         frame = pixels.astype(np.float32) / np.float32(most)
         height, width, _ = frame.shape
         if number not in self.passes:  # the state before and after a step, and what it is given
-            planes = 6 + 3 * (network.width + network.planes)
-            require(4 * height * width * planes, f"the state of {width:,} x {height:,} pixels", "shrink the film")
+            each = 4 * (6 + 3 * (network.width + network.planes))
+            require(each * height * width, f"the state of {width:,} x {height:,} pixels", "shrink the film")
         empty = {"before": frame, "hidden": np.zeros((height, width, network.width), np.float32)}
         state = self.passes.get(number) or {**empty, "output": np.zeros((height, width, network.planes), np.float32)}
         planes = np.concatenate([state["before"], frame, state["hidden"], state["output"]], -1)
