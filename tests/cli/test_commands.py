@@ -324,13 +324,8 @@ def test_bash_completes_in_a_terminal(scripts: Path) -> None:
                 while expected not in seen:
                     assert select.select([shell], [], [], 60)[0], seen
                     seen += os.read(shell, 65536)
-<<<<<<< Updated upstream
         finally:
             process.kill()  # it would be waited for
-=======
-        finally:  # otherwise a failed test would wait for the shell
-            process.kill()
->>>>>>> Stashed changes
     os.close(terminal)
     os.close(shell)
 

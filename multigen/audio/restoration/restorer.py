@@ -133,7 +133,7 @@ class SoundRestorer(Ready):
                 made += held.shape[1]
             held = block
         if held is not None:
-            yield held[:, : -(-counted.frames * out // rate) - made]
+            yield held[:, : max(-(-counted.frames * out // rate) - made, 0)]
 
     @contextlib.contextmanager
     def restored(self, path: Path, out: int = 0) -> Iterator[Result]:
