@@ -45,6 +45,7 @@ GROUPS = {
             "augment_share",
             "degradation",
             "clips",
+            "test_frames",
             "speed",
             "h264",
             "corruption",

@@ -59,6 +59,8 @@ class VideoRestorationConfig(AdversarialRestorationConfig):
     test: tuple[str, ...] = ("embedded-held-out",)
     """Films that are measured in the end and never trained on: files, folders of films or of
     numbered frames, or photographs, which are made to move."""
+    test_frames: int = 30
+    """First frames of a test film that are measured, at least 2; photographs that move have 8."""
     scale: int = 4
     """Factor between the resolutions: 2, 3, 4 or 8."""
     crop: int = 96
@@ -84,7 +86,7 @@ class VideoRestorationConfig(AdversarialRestorationConfig):
     agree."""
 
     ranges = AdversarialRestorationConfig.ranges | RANGES | {
-        **{"steps": 0, "length": (3, 1000), "speed": (0, 64), "ping_pong_weight": 0},
+        **{"steps": 0, "length": (3, 1000), "test_frames": (2, 1000), "speed": (0, 64), "ping_pong_weight": 0},
     }  # fmt: skip
 
     def __post_init__(self):
@@ -161,14 +163,14 @@ class VideoRestorationTrainer(AdversarialRestorationTrainer[C]):
         return locate(self.config.data, "a folder of photographs or films, a file, or embedded")
 
     def open_tests(self) -> list[FilmSet]:
-        return open_test_films([*self.config.test, *self.own_tests()], self.scale, self.reduce)
+        return open_test_films([*self.config.test, *self.own_tests()], self.scale, self.reduce, self.config.test_frames)
 
     def to_source(self, items: Sequence[Photo | Footage]) -> Any:
         c = self.config
         return ClipSource(items, c.crop, c.scale, c.length, c.speed, self.reduce, skip_bad=c.skip_bad)
 
     def to_set(self, name: str, items: Sequence[Photo | Footage], skipped: Skipped | None) -> FilmSet | None:
-        return FilmSet.of(name, items, self.scale, self.reduce, skipped)
+        return FilmSet.of(name, items, self.scale, self.reduce, self.config.test_frames, skipped)
 
     def describe_data(self, source: Any) -> DataInfo:
         return DataInfo(fingerprint(source.items, contents=self.config.data not in EMBEDDED_NAMES))

@@ -35,7 +35,6 @@ __all__ = [
 
 RATE = Fraction(25)  # of numbered frames, whose times do not matter here
 (FILMS,) = CONTAINERS
-LONGEST = 100  # frames of a film that is measured on
 
 
 @dataclass(frozen=True)
@@ -124,8 +123,8 @@ def _are_frames(paths: Sequence[Path]) -> bool:
     return False
 
 
-def frames_of(footage: Footage, most: int = LONGEST) -> Tensor:
-    """The first frames of a film, uint8 (T, 3, H, W). Raises DataError; OutOfMemory where they
+def frames_of(footage: Footage, most: int) -> Tensor:
+    """The first `most` frames of a film, uint8 (T, 3, H, W). Raises DataError; OutOfMemory where they
     would not fit."""
     frames = []
     for pixels in _frames(footage):

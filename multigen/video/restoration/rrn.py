@@ -54,8 +54,8 @@ class RRNConfig(VideoRestorationConfig):
 SHARP = RRNConfig(pretrain_steps=15_000, steps=5_000)
 PRESETS = {
     "tiny": RRNConfig(
-        validation_size=0, crop=32, length=3, blocks=1, width=8, discriminator_width=4, batch=2, pretrain_steps=16,
-        steps=4, ema=0.9,
+        validation_size=0, test_frames=2, crop=32, length=3, blocks=1, width=8, discriminator_width=4, batch=2,
+        pretrain_steps=16, steps=4, ema=0.9,
     ),
     "laptop": RRNConfig(
         validation_size=0, crop=64, blocks=3, width=32, batch=4, pretrain_steps=2_000, pretrain_lr=1e-3, ema=0.99,

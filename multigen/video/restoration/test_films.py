@@ -38,15 +38,17 @@ class FilmSet:
         items: Sequence[Photo | Footage],
         scale: int,
         degrade: Degrade,
+        frames: int,
         skipped: list[tuple[Path, str]] | None = None,
     ) -> "FilmSet | None":
-        """Of films, and of photographs that move; the same each time; None where there are none.
+        """Of the first `frames` of films, and of photographs that move; the same each time; None
+        where there are none.
         Raises DataError for one that cannot be read or is too small; where a list `skipped` is
         given, it is noted there and left out."""
         targets, inputs = [], []
         for item in items:
             try:
-                targets.append(_target(item, scale))
+                targets.append(_target(item, scale, frames))
             except DataError as error:
                 if skipped is None:
                     raise
@@ -56,15 +58,16 @@ class FilmSet:
         return cls(name, tuple(targets), tuple(inputs)) if targets else None
 
 
-def open_test_films(data: Sequence[str], scale: int, degrade: Degrade) -> list[FilmSet]:
+def open_test_films(data: Sequence[str], scale: int, degrade: Degrade, frames: int) -> list[FilmSet]:
     """A set for each film of the data, named after its file or folder: films, folders of films, of
-    numbered frames, or, where there are no such, photographs, which move. Raises DataError;
+    numbered frames, of each the first `frames`, or, where there are no such, photographs, which
+    move. Raises DataError;
     ConfigError where two have the same name."""
     items = [item for name in data for item in items_of(name)]
     names = [Path(item.name).stem for item in items]
     if twice := [name for name in names if names.count(name) > 1]:
         raise ConfigError(f"test {' '.join(data)}: two films are called {twice[0]!r}; rename one of them")
-    sets = [FilmSet.of(name, [item], scale, degrade) for name, item in zip(names, items, strict=True)]
+    sets = [FilmSet.of(name, [item], scale, degrade, frames) for name, item in zip(names, items, strict=True)]
     return [each for each in sets if each is not None]
 
 
@@ -76,8 +79,8 @@ def items_of(data: str) -> Sequence[Photo | Footage]:
     return find_footage(data) if holds_films(place) else open_test_photos(data)
 
 
-def _target(item: Photo | Footage, scale: int) -> Tensor:
-    clip = frames_of(item) if isinstance(item, Footage) else _moving(item)
+def _target(item: Photo | Footage, scale: int, frames: int) -> Tensor:
+    clip = frames_of(item, frames) if isinstance(item, Footage) else _moving(item)[:frames]
     height, width = (side - side % scale for side in clip.shape[-2:])
     least = max(16, 11 + 2 * BORDER)
     if min(height, width) < least or len(clip) < 2:

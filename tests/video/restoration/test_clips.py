@@ -150,7 +150,7 @@ def test_clips_of_films_cross_no_cut(numbered: Path) -> None:
     cut, short = find_footage(str(numbered))
     assert (cut.name, short.name, cut.height) == ("cut", "short", 64)
     clips = clips_of(cut, 4, 1 << 30)
-    frames = frames_of(cut)
+    frames = frames_of(cut, 100)
     assert len(frames) == 11 and [clip.shape for clip in clips] == [(4, 3, 64, 64)] * 2
     starts = [int((frames == torch.from_numpy(clip[0])).flatten(1).all(1).nonzero()[0]) for clip in clips]
     assert starts == [0, 6]
@@ -173,8 +173,8 @@ def test_a_film_file_is_read(tmp_path: Path) -> None:
     pytest.importorskip("av")
     made.film(tmp_path / "a.mp4", 5, (64, 64))
     (film,) = find_footage(str(tmp_path))
-    assert (film.name, film.height, film.width) == ("a.mp4", 64, 64) and frames_of(film).shape == (5, 3, 64, 64)
-    assert torch.equal(frames_of(film, 2), frames_of(film)[:2])
+    assert (film.name, film.height, film.width) == ("a.mp4", 64, 64) and frames_of(film, 9).shape == (5, 3, 64, 64)
+    assert torch.equal(frames_of(film, 2), frames_of(film, 9)[:2])
 
 
 def test_bad_films_are_named_or_skipped(tmp_path: Path) -> None:
@@ -189,11 +189,14 @@ def test_bad_films_are_named_or_skipped(tmp_path: Path) -> None:
 
 
 def test_films_to_measure_on(numbered: Path, photos: Photos) -> None:
-    sets = open_test_films([str(numbered), "embedded-held-out"], 4, by_bi)
+    sets = open_test_films([str(numbered), "embedded-held-out"], 4, by_bi, 6)
     assert [each.name for each in sets] == ["cut", "short", "chelsea", "china"]
     assert all(each.targets[0].shape[-2:] == tuple(4 * n for n in each.inputs[0].shape[-2:]) for each in sets)
-    again = open_test_films(["embedded-held-out"], 4, by_bi)
+    assert max(len(each.targets[0]) for each in sets) == 6  # of a film no more is read
+    again = open_test_films(["embedded-held-out"], 4, by_bi, 6)
     assert torch.equal(again[0].targets[0], sets[2].targets[0])
     skipped: list[Any] = []
-    assert FilmSet.of("x", open_photos(str(tiny.photos(numbered.parent / "small", 1, 20))), 4, by_bi, skipped) is None
+    assert (
+        FilmSet.of("x", open_photos(str(tiny.photos(numbered.parent / "small", 1, 20))), 4, by_bi, 6, skipped) is None
+    )
     assert "too few to be measured, expected 2 of 27x27" in skipped[0][1]

@@ -83,7 +83,7 @@ def test_without_pyav_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> Non
 @pytest.mark.data
 @pytest.mark.parametrize(("name", "rows"), [("bi", (20.36, 25.25)), ("bd", (20.09, 25.03))])
 def test_bicubic_rows_of_vid4_are_the_published_ones(name: Any, rows: tuple[float, float]) -> None:
-    sets = open_test_films(["video/vid4"], 4, lambda film, rng: degrade(film, 4, name, rng))
+    sets = open_test_films(["video/vid4"], 4, lambda film, rng: degrade(film, 4, name, rng), 8)
     assert [(each.name, len(each.targets[0])) for each in sets] == [("calendar", 8), ("city", 8)]
     for each, published in zip(sets, rows, strict=True):
         result = psnr_y(interpolated(each.inputs[0], 4, name), each.targets[0], BORDER)
