@@ -124,8 +124,8 @@ def _are_frames(paths: Sequence[Path]) -> bool:
 
 
 def frames_of(footage: Footage, most: int) -> Tensor:
-    """The first `most` frames of a film, uint8 (T, 3, H, W). Raises DataError; OutOfMemory where they
-    would not fit."""
+    """The first `most` frames of a film, uint8 (T, 3, H, W). Raises DataError; OutOfMemory where
+    they would not fit."""
     frames = []
     for pixels in _frames(footage):
         if len(frames) == most:
