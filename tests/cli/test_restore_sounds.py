@@ -286,7 +286,7 @@ def taken(model: Path, source: Path, target: Path) -> int:
     return int(subprocess.run(words, capture_output=True, text=True, check=True).stdout.split()[-1])
 
 
-@pytest.mark.parametrize("minutes", [4, pytest.param(60, marks=pytest.mark.long)])
+@pytest.mark.parametrize("minutes", [pytest.param(4, marks=pytest.mark.slow), pytest.param(60, marks=pytest.mark.long)])
 def test_an_hour_takes_500_megabytes_at_most(model: Path, tmp_path: Path, minutes: int) -> None:
     piece = 0.1 * torch.randn(2, 60 * 22_050, generator=torch.Generator().manual_seed(0))
     from multigen.audio.files import write_blocks
