@@ -89,7 +89,8 @@ class MelSpec:
 
     def of_magnitudes(self, magnitudes: Tensor) -> Tensor:
         """Mels of magnitudes, (..., F, frames) -> (..., bands, frames)."""
-        return self.weights(magnitudes) @ magnitudes**self.power
+        with torch.autocast(magnitudes.device.type, enabled=False):
+            return self.weights(magnitudes) @ magnitudes**self.power
 
     def log(self, mels: Tensor) -> Tensor:
         return mels.clamp(min=self.clip).log()
@@ -148,6 +149,7 @@ class MelSpec:
 
         Raises DataError, which gives `name`, for another definition or shape, non-finite values,
         and values out of the range of sounds in -1..1, such as decibels, or mels scaled to 0..1.
+        Values may be rounded as their type rounds them: float16 turns a clip of 1e-5 into -11.516.
         """
         if definition is not None and definition != self:
             theirs, ours = definition.to_dict(), self.to_dict()
@@ -165,16 +167,17 @@ class MelSpec:
             raise DataError(f"{name}: a value is not a finite number; expected log-mels: look for what made them")
         low, high = float(log_mels.min()), float(log_mels.max())
         least, most = math.log(self.clip), math.log(self.greatest())
-        if low < least - 1e-3 or high > most:
+        rounding = max(1e-3, torch.finfo(log_mels.dtype).eps * max(-least, most))
+        if low < least - rounding or high > most + rounding:
             raise DataError(
                 f"{name}: values from {low:.4g} to {high:.4g}, expected natural logarithms of {'magnitudes' * (2 - self.power)}"
                 f"{'powers' * (self.power - 1)} clipped at {self.clip:g}, {least:.4g} to {most:.4g}: mels of another definition; "
                 "make them by the model's"
             )
-        if low > 0:
+        if low >= 0:
             raise DataError(
-                f"{name}: values from {low:.4g} to {high:.4g}, all above 0: mels before the logarithm, as it seems; expected "
-                f"their natural logarithm, clipped at {self.clip:g}; take it"
+                f"{name}: values from {low:.4g} to {high:.4g}, none below 0: mels before the logarithm, or scaled to 0..1, as "
+                f"it seems; expected their natural logarithm, clipped at {self.clip:g}; take it"
             )
 
     def greatest(self) -> float:

@@ -213,7 +213,11 @@ def _trained(path: Path, recipe: Recipe, device: str, folder: str, resume: bool,
     contents = {}
     for name, config in configs.items():
         out = f"{options.out}/{name}" if options.out and name else options.out
-        begun = resume and ((Path(out) / "config.toml").exists() or seed_folders(Path(out)))
+        begun = bool(out) and ((Path(out) / "config.toml").exists() or bool(seed_folders(Path(out))))
+        if begun and not resume:
+            raise ConfigError(
+                f"{out} holds runs already; resume them with --resume, or choose another folder for --runs"
+            )
         variant = dataclasses.replace(options, **({"out": "", "resume": out} if begun else {"out": out}))
         show(f"variant {name}" if name else path.stem)
         contents[name] = train(trainer, config, variant, seeds)[2]

@@ -118,6 +118,16 @@ class ImageToImage(Ready):
             pixels = self._once(pixels, alpha, grey)
         return resized(pixels, target)
 
+    def opacity(self, alpha: np.ndarray, size: Size) -> np.ndarray:
+        """Opacity (H, W, 1) in a size, as `restore_raster` makes it."""
+        s, (height, width, _) = self.scale, alpha.shape
+        target = size.of(height, width, s)
+        for rows, columns in size.inputs(height, width, s):
+            large = np.empty((rows * s, columns * s, 1), alpha.dtype)
+            self._fill(large, alpha, CONTEXT, self._interpolated, ignore)
+            alpha = large
+        return resized(alpha, target)
+
     def _once(self, pixels: np.ndarray, alpha: bool, grey: bool) -> np.ndarray:
         """As `_network`, tile by tile: (H, W, C) -> (s H, s W, C). `alpha`: the last channel is
         opacity."""

@@ -2,6 +2,7 @@
 ignored."""
 
 import datetime
+import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,7 +15,7 @@ from multigen.storage.files import existing_or_backup, log_records, read_json, v
 from multigen.storage.older import evaluation_table
 from multigen.storage.reading import is_inside, read_bounded
 
-__all__ = ["Curve", "Facts", "Stage", "gather", "seed_folders", "when"]
+__all__ = ["Curve", "Facts", "Stage", "gather", "seed_folders", "seed_of", "when"]
 
 Curve = list[tuple[float, float]]
 """(step, value), by step; non-finite values are NaN."""
@@ -156,8 +157,15 @@ def gather(folder: Path, measured: bool = True) -> Facts:
 
 
 def seed_folders(folder: Path) -> list[Path]:
-    """The runs seed-* in a folder; links that lead out of it are ignored."""
-    return sorted(path.parent for path in folder.glob("seed-*/config.toml") if is_inside(path.parent, folder))
+    """The runs seed-0, seed-1, ... in a folder, by number; links that lead out of it are
+    ignored."""
+    runs = [path.parent for path in folder.glob("seed-*/config.toml") if is_inside(path.parent, folder)]
+    return sorted((run for run in runs if re.fullmatch(r"seed-\d{1,18}", run.name, re.ASCII)), key=seed_of)
+
+
+def seed_of(folder: Path) -> int:
+    """The seed of a run in a folder of several."""
+    return int(folder.name.removeprefix("seed-"))
 
 
 def _several(folder: Path, runs: list[Facts]) -> Facts:

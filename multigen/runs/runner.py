@@ -22,7 +22,7 @@ from multigen.engine.trial import MIN_STEPS
 from multigen.errors import ConfigError
 from multigen.metrics.names import headlines
 from multigen.runs.card import Card, writing_evaluation
-from multigen.runs.facts import seed_folders
+from multigen.runs.facts import seed_folders, seed_of
 from multigen.runs.log import History
 from multigen.runs.record import program, record
 from multigen.runs.report import write_report
@@ -116,6 +116,8 @@ def parse(
         run = from_table(Run(), table.get("run", {}), file)
     config, run, seeds = read_flags(config, run, command, args, list(presets))
     run = dataclasses.replace(run, resume=folder if seeds > 1 else resume)
+    if seeds > 1 and folder and not _sets(args, ["seed"]):
+        run = dataclasses.replace(run, seed=min(map(seed_of, seed_folders(expanded(folder))), default=run.seed))
     if preset and resume and (other := _differing(file, table, presets[preset], config, budget)):
         raise ConfigError(
             f"preset {preset!r} with --resume: {resume} has other settings ({other}); leave the preset out: a run is "
@@ -199,9 +201,7 @@ def train(
     if seeds < 1:
         raise ConfigError(f"seeds {seeds}: expected 1 or more")
     with contextlib.ExitStack() as stack:
-        out = run.out if seeds == 1 else _folder_of_seeds(run, trainer.name, stack)
-        if seeds > 1 and run.resume:
-            run = dataclasses.replace(run, seed=min(_seed_of(folder) for folder in seed_folders(Path(out))))
+        out = run.out if seeds == 1 else _folder_of_seeds(run, seeds, trainer.name, stack)
         return _train_seeds(trainer, config, run, seeds, command, out)
 
 
@@ -254,18 +254,11 @@ def _of_seed(run: Run, seed: int, folder: Path) -> Run:
     return dataclasses.replace(run, seed=seed, out="" if begun else str(own), resume=str(own) if begun else "")
 
 
-def _seed_of(folder: Path) -> int:
-    """The seed of a run in a folder of several."""
-    return int(folder.name.removeprefix("seed-"))
-
-
-def _folder_of_seeds(run: Run, name: str, stack: contextlib.ExitStack) -> Path:
+def _folder_of_seeds(run: Run, seeds: int, name: str, stack: contextlib.ExitStack) -> Path:
     """The parent folder of the runs of several seeds, the same on every rank, new unless they are
     resumed; locked until `stack` closes."""
-    if run.resume and not seed_folders(expanded(run.resume)):
-        raise ConfigError(
-            f"{run.resume} holds no runs of several seeds; resume one run without --seeds, or give the folder of seed-*"
-        )
+    if run.resume:
+        _check_seeds(expanded(run.resume), range(run.seed, run.seed + seeds))
 
     def claim() -> Path:
         folder = expanded(run.resume) if run.resume else new_folder(run.out, name, time.time())
@@ -274,6 +267,24 @@ def _folder_of_seeds(run: Run, name: str, stack: contextlib.ExitStack) -> Path:
 
     join(device := choose_device(run.device))
     return decided_by_first(claim, device)
+
+
+def _check_seeds(folder: Path, seeds: range) -> None:
+    """Raises ConfigError where the runs in a folder are not some of these seeds."""
+    present = [seed_of(run) for run in seed_folders(folder)]
+    if not present:
+        raise ConfigError(
+            f"{folder} holds no runs of several seeds; resume one run without --seeds, or give the folder of seed-*"
+        )
+    if other := [seed for seed in present if seed not in seeds]:
+        raise ConfigError(
+            f"{folder} holds a run of seed {other[0]}, not one of the seeds {seeds[0]} to {seeds[-1]}; give its first seed and "
+            "their number: --seed, --seeds"
+        )
+    for seed in seeds:
+        own = folder / f"seed-{seed}"
+        if seed not in present and own.is_dir() and any(own.iterdir()):
+            raise ConfigError(f"{own} holds no run that can be resumed; remove it, and resume the others again")
 
 
 def _trained(trainer: type[Trainer], config: Any, run: Run, command: str) -> Trainer:

@@ -133,8 +133,10 @@ def test_a_damaged_record_is_named(change: dict[str, Any], message: str) -> None
         (lambda m: m * float("nan"), "not a finite number"),
         (lambda m: m.exp().clamp(min=1e-7).log() - 3, "mels of another definition"),
         (lambda m: 20 / math.log(10) * m, "values from .* mels of another definition"),
-        (lambda m: m + 20, "mels of another definition|all above 0"),
+        (lambda m: m + 20, "mels of another definition|none below 0"),
         (lambda m: m.exp(), "before the logarithm"),
+        (lambda m: (m - m.min()) / (m.max() - m.min()), "or scaled to 0..1"),
+        (lambda m: (m - 0.1).to(torch.bfloat16), "mels of another definition"),
     ],
 )
 def test_mels_of_another_kind_are_named(sound: Tensor, change: Any, message: str) -> None:
@@ -143,6 +145,12 @@ def test_mels_of_another_kind_are_named(sound: Tensor, change: Any, message: str
     spec.check(mels, "a.npy")
     with pytest.raises(DataError, match=f"a.npy: .*{message}"):
         spec.check(change(mels), "a.npy")
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_mels_are_taken_as_their_type_rounds_them(sound: Tensor, dtype: torch.dtype) -> None:
+    spec = MelSpec(16_000)
+    spec.check(spec(torch.cat([sound, torch.zeros(2_000)])).to(dtype), "a.npy")
 
 
 def test_the_differences_of_two_definitions_are_named(sound: Tensor) -> None:

@@ -178,7 +178,7 @@ def test_variants_are_trained_in_turn_and_their_rows_named(tmp_path: Path, capsy
     assert [config["blocks"] for config in configs] == [1, 2]
 
 
-def test_an_interrupted_recipe_is_resumed(tmp_path: Path) -> None:
+def test_an_interrupted_recipe_is_resumed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A variant that ended is measured again, one that was interrupted trained to its end, and what
     is missing begun."""
     path = written(tmp_path, variants={"plain": {}, "deeper": {"blocks": 2}}, seeds=2)
@@ -189,6 +189,10 @@ def test_an_interrupted_recipe_is_resumed(tmp_path: Path) -> None:
     shutil.rmtree(runs / "deeper" / "seed-4")
     for checkpoint in sorted((runs / "deeper" / "seed-3" / "checkpoints").glob("step-*"))[1:]:
         shutil.rmtree(checkpoint)
+    assert bench(path) == 2
+    assert (
+        "holds runs already; resume them with --resume, or choose another folder for --runs" in capsys.readouterr().err
+    )
     assert bench(path, "--resume") == 0
     resumed = json.loads((tmp_path / "results" / "mine.json").read_text())
     assert (resumed["rows"], resumed["steps"], resumed["seeds"]) == (whole["rows"], whole["steps"], [3, 4])

@@ -13,6 +13,7 @@ import torch
 
 from multigen.audio.files import read_info, read_sound, write_sound
 from multigen.audio.mels import MelSpec
+from multigen.audio.restoration.mel_files import read_mels
 from multigen.audio.voice import utterance
 from multigen.storage import provenance
 from tests import tiny
@@ -140,11 +141,11 @@ BAD_MELS = {
     ),
     "turned": (np.full((20, 40), -3.0, np.float32), r"transpose it"),
     "decibels": (np.full((40, 20), -60.0, np.float32), "mels of another definition; make them by the model's"),
-    "no logarithm": (np.full((40, 20), 0.3, np.float32), "mels before the logarithm, as it seems"),
+    "no logarithm": (np.full((40, 20), 0.3, np.float32), "mels before the logarithm, or scaled to 0..1, as it seems"),
     "not finite": (np.full((40, 20), np.nan, np.float32), "not a finite number"),
     "one frame": (np.full((40, 1), -3.0, np.float32), "mels of one frame"),
     "integers": (np.zeros((40, 20), np.int16), "int16, expected an array of floats"),
-    "objects": (np.array([{}], dtype=object), "no .npy file"),
+    "objects": (np.array([{}], dtype=object), "object, expected an array of floats"),
 }
 
 
@@ -157,6 +158,63 @@ def test_mels_of_another_definition_are_refused(
     error = capsys.readouterr().err
     assert f"{tmp_path / 'a.npy'}: " in error and re.search(message, error)
     assert not (tmp_path / "out" / "a.wav").exists()
+
+
+HEADERS = {
+    "cut off": "{'descr': '<f4', 'fortran_order': False, 'shape': (40, ",
+    "a great size": "{'descr': '<f4', 'fortran_order': False, 'shape': (40, 1" + "0" * 40 + "), }",
+    "more than the file": "{'descr': '<f4', 'fortran_order': False, 'shape': (40, 900000000), }",
+    "nothing": "{'descr': '<f4', 'fortran_order': False, 'shape': (40, 0), }",
+    "keys of two types": "{'descr': '<f4', 1: False, 'shape': (40, 20), }",
+    "a key that is a list": "{'descr': '<f4', 'fortran_order': False, 'shape': (40, 20), []: 1}",
+    "truths": "{'descr': '<f4', 'fortran_order': False, 'shape': (True, True), }",
+    "many minuses": "{'descr': '<f4', 'fortran_order': False, 'shape': (" + "-" * 9_000 + "1, 20), }",
+    "many brackets": "[" * 3_000,
+    "no such type": "{'descr': '<f7', 'fortran_order': False, 'shape': (40, 20), }",
+    "fields": "{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (40, 20), }",
+    "empty": "",
+}
+
+
+@pytest.mark.parametrize("header", HEADERS.values(), ids=HEADERS.keys())
+def test_a_hostile_npy_is_one_short_line_and_can_be_skipped(
+    model: Path, tmp_path: Path, header: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = tmp_path / "in" / "a.npy"
+    place.parent.mkdir()
+    content = np.full((40, 20), -3.0, np.float32).tobytes()
+    place.write_bytes(b"\x93NUMPY\1\0" + len(header).to_bytes(2, "little") + header.encode() + content)
+    write_sound(tmp_path / "in" / "b.wav", sentence(), 8_000)
+    words = [tmp_path / "in", "--model", model, "--out", tmp_path / "out"]
+    assert restore(*words) == 2
+    error = capsys.readouterr().err
+    assert "a.npy: it is damaged, or no .npy file" in error and len(error.replace(str(place), "")) < 250
+    assert "pickle" not in error and error.count("\n") == 1
+    assert restore(*words, "--skip-bad") == 0 and "1 skipped" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("kind", ["<f2", "<f4", ">f4", "<f8"])
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("version", [(1, 0), (2, 0), (3, 0)])
+def test_mels_of_any_float_order_and_version_are_read(tmp_path: Path, kind, order, version) -> None:
+    mels = np.array(np.linspace(-11, 1, 200).reshape(40, 5), kind, order=order)
+    with (tmp_path / "a.npy").open("wb") as file:
+        np.lib.format.write_array(file, mels, version)
+    made = read_mels(tmp_path / "a.npy")
+    assert made.dtype == (np.float16 if kind == "<f2" else np.float32) and np.array_equal(made, mels.astype(made.dtype))
+
+
+def test_mels_rounded_to_16_bits_with_silence_in_them_are_restored(model: Path, tmp_path: Path) -> None:
+    mels = SPEC(torch.cat([sentence(), torch.zeros(2_000)])).numpy()
+    np.save(tmp_path / "a.npy", mels.astype(np.float16))
+    assert restore(tmp_path / "a.npy", "--model", model, "--out", tmp_path / "out") == 0
+
+
+def test_mels_scaled_to_0_to_1_are_refused(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    mels = SPEC(sentence()).numpy()
+    np.save(tmp_path / "a.npy", (mels - mels.min()) / (mels.max() - mels.min()))
+    assert restore(tmp_path / "a.npy", "--model", model, "--out", tmp_path / "out") == 2
+    assert "or scaled to 0..1" in capsys.readouterr().err
 
 
 def test_bad_files_are_skipped_if_asked(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -228,7 +286,7 @@ def taken(model: Path, source: Path, target: Path) -> int:
     return int(subprocess.run(words, capture_output=True, text=True, check=True).stdout.split()[-1])
 
 
-@pytest.mark.parametrize("minutes", [4, pytest.param(60, marks=pytest.mark.long)])
+@pytest.mark.parametrize("minutes", [pytest.param(4, marks=pytest.mark.slow), pytest.param(60, marks=pytest.mark.long)])
 def test_an_hour_takes_500_megabytes_at_most(model: Path, tmp_path: Path, minutes: int) -> None:
     piece = 0.1 * torch.randn(2, 60 * 22_050, generator=torch.Generator().manual_seed(0))
     from multigen.audio.files import write_blocks

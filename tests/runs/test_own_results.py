@@ -2,6 +2,8 @@
 changed, is kept."""
 
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -126,6 +128,26 @@ def test_the_folder_of_several_seeds_is_new_or_empty(tmp_path: Path, name: str) 
     with pytest.raises(ConfigError, match=f"{expected}.*another --out"):
         train(Small, ToyConfig(), options(tmp_path), seeds=2)
     assert [p for p in tmp_path.rglob("*") if p.is_file()] == [file]
+
+
+def test_seeds_are_resumed_and_missing_ones_begun(tmp_path: Path) -> None:
+    """Those of the command, whichever are there; a copy of a run beside them is none of them."""
+    out = tmp_path / "seeds"
+    whole = train(Small, ToyConfig(), replace(options(out), seed=3), seeds=3)[2]
+    shutil.rmtree(out / "seed-3")
+    (out / "seed-4").rename(out / "seed-4-old")
+    again = replace(options(out), out="", resume=str(out), seed=3)
+    assert train(Small, ToyConfig(), again, seeds=3)[2]["rows"] == whole["rows"]
+    assert sorted(run.name for run in out.glob("seed-*")) == ["seed-3", "seed-4", "seed-4-old", "seed-5"]
+    for other in (replace(again, seed=4), replace(again, seed=0)):
+        with pytest.raises(
+            ConfigError, match=r"holds a run of seed 3, not one of the seeds \d to \d; give its first seed"
+        ):
+            train(Small, ToyConfig(), other, seeds=3)
+    (out / "seed-6").mkdir()
+    (out / "seed-6" / "log.jsonl").write_text("")
+    with pytest.raises(ConfigError, match=r"seed-6 holds no run that can be resumed; remove it"):
+        train(Small, ToyConfig(), again, seeds=4)
 
 
 def test_the_folder_of_several_seeds_belongs_to_one_process(tmp_path: Path) -> None:

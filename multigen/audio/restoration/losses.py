@@ -10,24 +10,27 @@ complex (B, F, N), sounds (B, T).
 import torch
 from torch import Tensor
 
-from multigen.audio.spectral import log_mel
+from multigen.audio.mels import MelSpec
 
 __all__ = ["SCALES", "magnitude_error", "mel_error", "phase_errors", "phase_weights", "phasor"]
 
 SCALES = ((2048, 160), (1024, 80), (512, 40), (256, 20), (128, 10))
 """n_fft and mel bands of the resolutions of `mel_error`; the hop is a quarter of n_fft."""
-FLOOR = 1e-5  # of mel power
+FLOOR = (
+    1e-7  # of mel magnitude, as in Vocos: below what 16 bits hold in any window, so that all that is heard is trained
+)
 LOUD = 0.3  # exponent of magnitudes as weights: about loudness
 EPS = 1e-8
 
 
 def mel_error(fake: Tensor, real: Tensor, rate: int) -> Tensor:
-    """Mean absolute error of log-mels (natural logarithms of powers), mean over `SCALES`; 0-d."""
+    """Mean absolute error of log-mels (natural logarithms of magnitudes, clipped at 1e-7), mean
+    over `SCALES`; 0-d."""
     errors = []
     for n_fft, bands in SCALES:
         if n_fft // 2 < fake.shape[-1]:
-            a, b = (log_mel(x, rate, n_fft, n_fft // 4, bands, floor=FLOOR) for x in (fake, real))
-            errors.append((a - b).abs().mean())
+            spec = MelSpec(rate, n_fft // 4, n_fft, bands=bands, clip=FLOOR)
+            errors.append((spec(fake) - spec(real)).abs().mean())
     return torch.stack(errors).mean()
 
 

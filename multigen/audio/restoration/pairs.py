@@ -12,7 +12,7 @@ from torch import Tensor
 
 from multigen.audio.mels import MelSpec
 from multigen.audio.recordings import Recording
-from multigen.audio.restoration.vocoding import read_mels
+from multigen.audio.restoration.mel_files import read_mels
 from multigen.data.locate import locate
 from multigen.errors import DataError
 
@@ -56,7 +56,7 @@ class MelPairs:
         """The mels (bands, count / hop + 1) of a part of a recording that begins at a multiple of
         the hop."""
         at, frames = first // self.spec.hop, count // self.spec.hop + 1
-        return {"mels": torch.from_numpy(np.array(self._mels[recording.name][:, at : at + frames]))}
+        return {"mels": torch.from_numpy(self._mels[recording.name][:, at : at + frames].astype(np.float32))}
 
     def fingerprint(self) -> str:
         """Hash of the mels."""

@@ -15,20 +15,17 @@ from multigen.audio.checks import require
 from multigen.audio.mels import MelSpec
 from multigen.audio.networks import InverseSTFT
 from multigen.audio.rates import check_rates, resampled
+from multigen.audio.restoration.mel_files import MELS, read_mels
 from multigen.audio.restoration.restorer import PART, Result, SoundRestorer
 from multigen.audio.restoration.streaming import in_parts, streamed
 from multigen.audio.spectral import griffin_lim
 from multigen.errors import ConfigError, DataError
-from multigen.storage.reading import UnreadableFile, open_regular
 from multigen.tasks.graph import Graph
 from multigen.tasks.restoration.base import Restore
 
-__all__ = ["ITERATIONS", "MELS", "ExportedVocoder", "Vocoder", "griffin_lim_of", "read_mels", "world_copy"]
+__all__ = ["ITERATIONS", "ExportedVocoder", "Vocoder", "griffin_lim_of", "world_copy"]
 
-MELS = (".npy",)
-"""Suffixes of files of mels."""
 ITERATIONS = 32  # of Griffin-Lim
-LARGEST = 1 << 31  # bytes of a file of mels: 18 hours of 80 bands
 
 
 class Vocoder(SoundRestorer):
@@ -63,12 +60,11 @@ class Vocoder(SoundRestorer):
             with super().restored(path, out) as result:
                 yield result
             return
-        mels = read_mels(path)
-        self.check(torch.from_numpy(np.ascontiguousarray(mels)), str(path))
+        mels = torch.from_numpy(np.ascontiguousarray(read_mels(path)))
+        self.check(mels, str(path))
         rate = out or self.rate
         check_rates(path, self.rate, rate)
-        chunks = (torch.from_numpy(np.ascontiguousarray(mels)),)
-        yield Result(rate, 1, resampled(self._sound_of(chunks, mels.shape[1]), self.rate, rate))
+        yield Result(rate, 1, resampled(self._sound_of([mels.float()], mels.shape[1]), self.rate, rate))
 
     def graph(self) -> Graph:
         """A copy of the network for `multigen export`: log-mels (batch, bands, frames) to sounds,
@@ -97,7 +93,7 @@ class Vocoder(SoundRestorer):
         padded = nn.functional.pad(sound, (0, max(self.shortest - len(sound), 0)))
         return self.run(self.spec(padded)[None], self.network)[:, : len(sound)]
 
-    def _sound_of(self, chunks: "tuple[Tensor, ...] | list[Tensor]", frames: int) -> Iterator[Tensor]:
+    def _sound_of(self, chunks: list[Tensor], frames: int) -> Iterator[Tensor]:
         """Mels (bands, N) in chunks -> their sound (1, T) in parts; without what lies behind the
         centre of the last frame."""
         hop = self.spec.hop
@@ -120,25 +116,6 @@ class ExportedVocoder(nn.Module):
     def forward(self, mels: Tensor) -> Tensor:
         magnitude, real, imaginary = self.network.parts(mels)  # pyright: ignore[reportCallIssue]
         return self.inverse(magnitude * real, magnitude * imaginary)
-
-
-def read_mels(path: Path) -> np.ndarray:
-    """An array of numbers in a .npy file, mapped into memory: float32, or what its type is. Raises
-    DataError for anything else."""
-    try:
-        open_regular(path, LARGEST).close()
-        mels = np.load(path, mmap_mode="c", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        reason = error.strerror if isinstance(error, UnreadableFile) else f"it is damaged, or no .npy file ({error})"
-        raise DataError(
-            f"{path}: {reason}; expected log-mels in a .npy file; make it again, or skip it: --skip-bad"
-        ) from error
-    if not isinstance(mels, np.ndarray) or mels.dtype.kind != "f":
-        kind = getattr(mels, "dtype", "several arrays")
-        raise DataError(
-            f"{path}: {kind}, expected an array of floats; save the mels by numpy.save, or skip it: --skip-bad"
-        )
-    return mels.astype(np.float32) if mels.dtype != np.float32 else mels
 
 
 def griffin_lim_of(spec: MelSpec) -> Restore:

@@ -20,7 +20,19 @@ def draw(*shape: int) -> torch.Tensor:
 def test_a_gain_moves_all_log_mels_alike() -> None:
     sound = torch.randn(2, 4_000, generator=torch.Generator().manual_seed(0))
     assert mel_error(sound, sound, 16_000) == 0
-    assert mel_error(2 * sound, sound, 16_000).item() == pytest.approx(2 * math.log(2), rel=1e-4)
+    assert mel_error(2 * sound, sound, 16_000).item() == pytest.approx(math.log(2), rel=1e-4)
+
+
+def test_mels_of_quiet_sounds_are_compared_too() -> None:
+    quiet = 1e-5 * torch.randn(1, 4_000, generator=torch.Generator().manual_seed(0))
+    made = (2 * quiet).requires_grad_()
+    error = mel_error(made, quiet, 16_000)
+    error.backward()
+    assert error.item() == pytest.approx(math.log(2), rel=1e-3)
+    assert made.grad is not None and made.grad.abs().min() > 0
+    silence = torch.zeros(1, 4_000, requires_grad=True)
+    mel_error(silence, quiet, 16_000).backward()
+    assert silence.grad is not None and silence.grad.isfinite().all()
 
 
 def test_resolutions_longer_than_the_sound_are_left_out() -> None:

@@ -178,7 +178,7 @@ def test_pairs_of_mels_and_recordings_are_trained_on(voices: Path, tmp_path: Pat
     ("mels", "message"),
     [
         (None, "no such file, for F1/"),
-        (np.full((40, 81), 0.5), "all above 0"),
+        (np.full((40, 81), 0.5), "none below 0"),
         (np.full((80, 81), -3.0), r"an array \(80, 81\), expected \(40, frames\); give mels of 40 bands"),
         (np.full((40, 60), -3.0), "60 frames, but .* has 81 of 100 samples"),
         (np.zeros((40, 81), np.int16), "int16, expected an array of floats"),
