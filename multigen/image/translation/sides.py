@@ -9,6 +9,7 @@ from typing import Literal, Protocol, Self, overload
 import torch
 from torch import Tensor
 
+from multigen.data.folders import NoTestSplit
 from multigen.data.locate import locate
 from multigen.errors import DataError
 from multigen.image.arrays import read_arrays
@@ -18,7 +19,7 @@ from multigen.image.pairs import match_pairs
 from multigen.image.sizes import Size, resized
 from multigen.image.translation.made import Make
 
-__all__ = ["Computed", "DataSettings", "Side", "halves_of", "made_from", "matched", "read_side"]
+__all__ = ["Computed", "DataSettings", "Side", "brings", "halves_of", "made_from", "matched", "read_side"]
 
 KEPT = 2 << 30  # bytes of decoded images of a side that are kept
 Skipped = list[tuple[Path, str]]
@@ -103,6 +104,17 @@ def read_side(c: DataSettings, data: str, split: str, skipped: Skipped) -> Side:
         names = tuple(name.rpartition("/")[2] for name in images.names)
         return Side(names, list(images.images), images.fingerprint(), labels)
     return _decoded(c, photos_of(c, data, split, skipped), data, skipped)
+
+
+def brings(c: DataSettings, data: str, split: str) -> bool:
+    """Whether data have a split of their own; "": whether there is such a folder."""
+    if not split:
+        return Path(data).is_dir()
+    try:
+        read_side(c, data, split, []) if _is_arrays(data) else photos_of(c, data, split, [])
+    except NoTestSplit:
+        return False
+    return True
 
 
 def photos_of(c: DataSettings, data: str, split: str, skipped: Skipped) -> Sequence[Photo]:
