@@ -276,6 +276,18 @@ def test_docstrings_are_at_most_100_columns_wide() -> None:
     assert wide == [], "docstrings wrap at 100 columns"
 
 
+def test_commands_in_docstrings_have_a_line_each() -> None:
+    """Wrapping prose must leave the indented lines of commands alone."""
+    mixed, commands = [], 0
+    for path in sources(PACKAGE):
+        for text in docstrings(ast.parse(path.read_text(encoding="utf-8")).body):
+            for line in ast.literal_eval(text).splitlines() if isinstance(text, ast.Constant) else []:
+                if line.startswith("    ") and "python -m multigen" in line:
+                    commands += 1
+                    mixed += [] if line.strip().rindex("python -m") == 0 else [f"{path}: {line.strip()}"]
+    assert mixed == [] and commands > 20, "one command a line, from its start"
+
+
 def test_public_names_exist() -> None:
     modules = [
         ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")

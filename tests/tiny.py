@@ -65,6 +65,20 @@ def untrained(folder: Path, trainer: Any, info: Any = None, texts: Mapping[str, 
     return folder
 
 
+def both_ways(folder: Path, direction: Any = "AB") -> Path:
+    """As `untrained`, a model that translates images in both directions."""
+    import torch
+
+    from multigen.image.translation.cyclegan import CycleGANConfig, CycleGANTrainer
+
+    trainer = CycleGANTrainer(CycleGANConfig(width=2, blocks=1, direction=direction))
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        weights = {name: trainer.networks()[name].state_dict() for name in trainer.exports}
+    write_model(folder / "model", trainer.name, to_table(trainer.config), weights, {}, to_table(trainer.data_info))
+    return folder
+
+
 def photos(folder: Path, count: int = 3, side: int = 48) -> Path:
     """A folder of PNG files 0.png, 1.png, ... of `side` x `side` + 8 pixels."""
     from PIL import Image

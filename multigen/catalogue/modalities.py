@@ -1,11 +1,14 @@
 """Modalities: which files are theirs, and the functions that read them."""
 
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from multigen.catalogue.formats import AUDIO, FILM, IMAGE, TEXT, Format
 
 __all__ = ["CONTAINERS", "MODALITIES", "Container", "Modality", "container_of", "with_containers"]
+
+PATTERN = re.compile(r"%\d*d")  # also those which are refused, such as %5d, so that none becomes a name
 
 
 @dataclass(frozen=True)
@@ -164,9 +167,12 @@ CONTAINERS = (
 
 def container_of(source: Path, target: Path) -> Container | None:
     """The kind of container by which a file is restored, where it is one, or its result is to be
-    one: an animation, or a folder of numbered items. None for a single item."""
+    one, or numbered items such as %05d.png: also an animation, or a folder of numbered items. None
+    for a single item."""
+    suffix, named = target.suffix.lower(), target.name.removeprefix(source.stem)  # a result may be called as its source
     for each in CONTAINERS:
-        if source.suffix.lower() in each.suffixes or target.suffix.lower() in each.written:
+        pattern = suffix in MODALITIES[each.modality].suffixes and PATTERN.search(named)
+        if source.suffix.lower() in each.suffixes or suffix in each.written or pattern:
             return each
     return None
 

@@ -17,7 +17,7 @@ from multigen.catalogue import LIBRARIES
 from multigen.cli.output import print_json
 from multigen.console import show
 from multigen.errors import CheckpointError, ConfigError, MultigenError
-from multigen.runs.options import Code, Device, Json, Model, Overwrite, cli
+from multigen.runs.options import Code, Device, Direction, Json, Model, Overwrite, cli
 from multigen.storage.files import writing
 from multigen.storage.output import check_targets, is_own
 
@@ -36,6 +36,7 @@ def run(args: list[str]) -> None:
     def export(
         model: Model,
         out: Annotated[Path, tyro.conf.arg(metavar="FILE.onnx")],
+        direction: Direction = None,
         overwrite: Overwrite = False,
         device: Device = "auto",
         json: Json = False,
@@ -48,7 +49,7 @@ def run(args: list[str]) -> None:
         Args:
             out: The result, an .onnx file.
         """
-        graph, difference = _export(model, out, overwrite, code, device)
+        graph, difference = _export(model, out, direction, overwrite, code, device)
         if json:
             print_json({"model": model, "files": [str(out)], "difference": difference, "says": graph.says})
         else:
@@ -57,7 +58,9 @@ def run(args: list[str]) -> None:
     cli(export, "multigen export", args)
 
 
-def _export(model: str, out: Path, overwrite: bool, code: str, device: str) -> "tuple[Graph, float]":
+def _export(
+    model: str, out: Path, direction: str | None, overwrite: bool, code: str, device: str
+) -> "tuple[Graph, float]":
     """Writes the file. Returns what is in it, and the largest difference of its output from
     PyTorch's."""
     if out.suffix.lower() != ".onnx":
@@ -75,6 +78,10 @@ def _export(model: str, out: Path, overwrite: bool, code: str, device: str) -> "
     from multigen.tasks.loading import load
 
     result = load(model, code, device)
+    if direction:
+        if not hasattr(result, "turned"):
+            raise ConfigError(f"--direction {direction}: of translation models, and {model} is none; leave it out")
+        result = result.turned(direction)
     with writing(out), _exporting(model, other=bool(code) or result.origin.get("method") in LIBRARIES):
         graph = result.graph()
         out.parent.mkdir(parents=True, exist_ok=True)

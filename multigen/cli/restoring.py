@@ -6,6 +6,7 @@ import datetime
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +116,11 @@ def _restore(verb: str, restorer: Any, jobs: Jobs, model: str, options: Options)
     sizes = _sizes({source: target for source, target in jobs.items() if source not in containers})
     for path, size in sizes.items():
         check_side(jobs[path], *options.size.of(*size, restorer.scale))
+    if len(sizes) > 1 and hasattr(restorer, "running") and restorer.network.recurrent:
+        say(
+            f"{counted(len(sizes), 'images')}: the model remembers the frames before, but each file begins anew; it takes "
+            "a folder of numbered frames as a film with --fps 25 --out film.mp4, or frames/%05d.png"
+        )
     passes = {path: options.size.inputs(*size, restorer.scale) for path, size in sizes.items()}
     if TASKS[restorer.task].masked:
         some = [*sizes][:: max(1, len(sizes) // SAMPLE)]
@@ -192,7 +198,9 @@ def _restore_file(restorer: Any, path: Path, target: Path, options: Options) -> 
         if not any(size.inputs(height, width, restorer.scale) for height, width in sides):  # reduced, by no model
             about = {name: value for name, value in about.items() if name not in ("model", "method", "blend")}
     message = source.metadata if options.metadata else source.metadata.without_private()
-    made = [restorer.restore_raster(frame, **given) for frame in source.frames]
+    recurrent = source.animated and hasattr(restorer, "running")
+    restore = restorer.running(size).restore_raster if recurrent else partial(restorer.restore_raster, **given)
+    made = [restore(frame) for frame in source.frames]
     with writing(target, "another folder for --out"):
         target.parent.mkdir(parents=True, exist_ok=True)
         with replacing(target) as file:

@@ -2,9 +2,6 @@
 to the other."""
 
 from pathlib import Path
-from typing import Annotated, Literal
-
-import tyro
 
 from multigen.cli.film_options import Codec, Crf, FilmWords, Fps, From, Hdr, Preview, To
 from multigen.cli.restoring import restore_images
@@ -19,17 +16,9 @@ from multigen.cli.restoring_options import (
     Quality,
     Tile,
 )
-from multigen.runs.options import Code, Device, Json, Model, Overwrite, SkipBad, cli
+from multigen.runs.options import Code, Device, Direction, Json, Model, Overwrite, SkipBad, cli
 
 __all__ = ["run"]
-
-Direction = Annotated[
-    Literal["AB", "BA"] | None,
-    tyro.conf.arg(
-        metavar="AB|BA",
-        help="From A to B, or from B to A; without it the one that the model was trained for, or by which it was chosen.",
-    ),
-]
 
 
 def run(args: list[str]) -> None:

@@ -23,7 +23,8 @@ def exchange(scalars: dict[str, Any], name: str, fresh: Tensor, step: Step, size
 
     The first `size` items of a stage fill the history, and are returned themselves. Each row of a
     global batch has a place of its own, so neither ranks nor micro-batches change the result; rows
-    beyond `size` are returned as they are. Items that are not finite are not kept.
+    beyond `size` are returned as they are. Items that are not finite are not kept: a place that has
+    none yet, which holds infinities, gets the next one that is.
 
     Args:
         scalars: those of the training state, which hold the history as "history/NAME": it is saved
@@ -33,23 +34,26 @@ def exchange(scalars: dict[str, Any], name: str, fresh: Tensor, step: Step, size
     if not size:
         return fresh
     shape = fresh.shape[1:]
-    history: Tensor = scalars.setdefault(f"history/{name}", fresh.new_zeros(size, *shape, dtype=step.dtype))
+    history: Tensor = scalars.setdefault(f"history/{name}", fresh.new_full((size, *shape), torch.inf, dtype=step.dtype))
     seen = scalars.get(f"fired/{step.update}", 0) * step.batch  # in earlier firings of the update
     generator, number = step.rng(f"history/{name}"), torch.arange(step.batch)  # of each row in the global batch
     places, turns = torch.randperm(size, generator=generator), torch.rand(step.batch, generator=generator)
     filling = seen + number < size
-    returns = (turns < 0.5) & (number < size) & (seen >= size)
-    place = torch.where(filling, seen + number, places[number % size])  # (batch,)
+    drawn = (number < size) & (seen >= size)
+    place = torch.where(filling, seen + number, places[number % size]).to(history.device)  # (batch,)
+    empty = ~history[place].flatten(1).isfinite().all(1)
+    returns = ((turns < 0.5) & drawn).to(history.device) & ~empty
+    stores = filling.to(history.device) | (empty & drawn.to(history.device)) | returns
     own = step.rows
-    earlier = history[place[own].to(history.device)]
+    earlier = history[place[own]]
     kept, arrived = fresh.new_zeros(step.batch, *shape, dtype=step.dtype), torch.zeros(step.batch, device=fresh.device)
     finite = fresh.flatten(1).isfinite().all(1)
     kept[own] = torch.where(_along(finite, fresh), fresh, 0).to(step.dtype)
     arrived[own] = finite.float()
     kept, arrived = distributed.all_sum(kept), distributed.all_sum(arrived) > 0  # of all ranks
-    stored = arrived & (filling | returns).to(fresh.device)
-    history[place.to(history.device)[stored]] = kept[stored]
-    return torch.where(_along(returns[own].to(fresh.device), fresh), earlier.to(fresh.dtype), fresh)
+    stored = arrived & stores
+    history[place[stored]] = kept[stored]
+    return torch.where(_along(returns[own], fresh), earlier.to(fresh.dtype), fresh)
 
 
 def _along(mask: Tensor, items: Tensor) -> Tensor:

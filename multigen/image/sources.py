@@ -22,6 +22,8 @@ class Source:
     frames: list[Raster]
     metadata: Metadata
     motion: Motion | None = None
+    animated: bool = False
+    """Whether its frames follow each other in time; pages of a TIFF do not."""
 
 
 def read_source(path: str | Path, all_frames: bool = False) -> Source:
@@ -42,7 +44,7 @@ def read_source(path: str | Path, all_frames: bool = False) -> Source:
             durations.append(float(file.info.get("duration") or STILL))
         loop = file.info.get("loop")
         motion = Motion(tuple(durations), loop if isinstance(loop, int) else None)
-        return Source(frames, first or read_metadata(file, path), motion)
+        return Source(frames, first or read_metadata(file, path), motion, file.format != "TIFF")
 
 
 def moving_suffix(path: Path) -> str:

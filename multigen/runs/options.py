@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import tyro
 
@@ -21,6 +21,7 @@ from multigen.storage.files import expanded
 __all__ = [
     "Code",
     "Device",
+    "Direction",
     "Json",
     "Model",
     "Overwrite",
@@ -53,6 +54,15 @@ Device = Annotated[str, tyro.conf.arg(help="Where to compute: auto (a GPU if the
 """Of verbs that compute."""
 Json = Annotated[bool, tyro.conf.arg(help="Print the results as one JSON object, in place of sentences or tables.")]
 """Of verbs that have results for programs."""
+Direction = Annotated[
+    Literal["AB", "BA"] | None,
+    tyro.conf.arg(
+        metavar="AB|BA",
+        help="Of translation: from A to B, or from B to A; without it the one that the model was trained for, or by which it "
+        "was chosen.",
+    ),
+]
+"""Of verbs that use one direction of a translation model."""
 SkipBad = Annotated[bool, tyro.conf.arg(help="Skip files that cannot be used, and say which and why.")]
 """Of verbs that read many files."""
 

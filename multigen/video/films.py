@@ -171,6 +171,9 @@ def _check_target(source: Path, target: Path, options: FilmOptions) -> None:
         )
     if not is_pattern(target):
         return
+    inside = source.is_dir() and os.path.realpath(source) == os.path.realpath(target.parent)
+    if inside or os.path.realpath(source) in map(os.path.realpath, existing(target)):
+        raise DataError(f"{target}: its frames would be among those of {source}; give another folder for --out")
     for name in ("codec", "crf"):
         if (value := getattr(options, name)) not in ("", None):
             raise ConfigError(f"--{name} {value}: {target} names images, which have none; leave it out, or name a film")
@@ -242,6 +245,7 @@ class _Frames:
 
     def __init__(self, order: _Order, job: Job):
         self.restore, self.job, self.said, self.count = order.restore, job, order.finished, job.frames
+        self.fits = False  # whether states are known to have space on the disk
         if isinstance(self.restore, Recurrent):
             self.restore.resume(job.state())
         film, options = order.film, order.options
@@ -256,7 +260,11 @@ class _Frames:
     def part(self) -> Iterator[tuple[Raster, int, int]]:
         """The frames of the next segment: pixels, time stamp, duration."""
         for frame in itertools.islice(self.source, PART):
-            yield self.restore(frame.raster), frame.pts, frame.duration
+            restored = self.restore(frame.raster)
+            if not self.fits and isinstance(self.restore, Recurrent):
+                self.job.check_space(self.restore.state(), -(-max(self.total - self.count, 1) // PART))
+            self.fits = True
+            yield restored, frame.pts, frame.duration
             self.count += 1
             if self.each:
                 self.progress.show(self.count, "")

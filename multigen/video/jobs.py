@@ -19,7 +19,7 @@ from multigen.console import say, shell_word
 from multigen.errors import DataError
 from multigen.storage.files import ends, read_json, write_json
 from multigen.storage.lock import locked
-from multigen.storage.output import json_table, replacing
+from multigen.storage.output import check_space, json_table, replacing
 from multigen.storage.reading import JSON
 from multigen.storage.tensors import load_tensors
 
@@ -74,6 +74,15 @@ class Job:
             return {}
         tensors = load_tensors(self._state_file(len(self.finished) - 1))
         return {name: tensor.numpy() for name, tensor in tensors.items()}
+
+    def check_space(self, state: Mapping[str, np.ndarray], parts: int) -> None:
+        """Raises DataError where the disk has no space for states of this size after so many more
+        parts: those that are kept, and the next one, which is written before the oldest is
+        removed."""
+        there = sum(self._state_file(number).exists() for number in range(len(self.finished)))
+        more, each = min(parts, KEPT + 1 - there), sum(array.nbytes for array in state.values())
+        remedy = "free some, give --out on another disk, or shrink the film"
+        check_space(more, "states, from which a stopped job continues,", self.folder.with_suffix(""), each, remedy)
 
     def _state_file(self, number: int) -> Path:
         return self.folder / f"{number:05}.safetensors"

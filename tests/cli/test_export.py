@@ -44,10 +44,10 @@ def generator(folder: Path, method: Method, conditional: bool) -> Path:
     return tiny.untrained(folder, trainer, info)
 
 
-def exported(run: Path, capsys: pytest.CaptureFixture[str]) -> tuple[Any, dict[str, str], str]:
+def exported(run: Path, capsys: pytest.CaptureFixture[str], *more: str) -> tuple[Any, dict[str, str], str]:
     """The session of what the command wrote, the file's metadata, and what the command said."""
     out = run / "g.onnx"
-    assert tiny.multigen(["export", "--model", run, "--out", out]) == 0
+    assert tiny.multigen(["export", "--model", run, "--out", out, *more]) == 0
     assert sorted(path.name for path in run.iterdir()) == ["g.onnx", "model"]
     onnx.checker.check_model(out)
     session = onnxruntime.InferenceSession(str(out), providers=["CPUExecutionProvider"])
@@ -201,3 +201,31 @@ def test_a_vocoder_s_inverse_transform_is_in_its_file(tmp_path: Path, capsys: py
     (sound,) = session.run(None, {"mels": mels.numpy()})
     with torch.no_grad():
         assert np.abs(sound - model.network(mels).numpy()).max() < 1e-4
+
+
+@pytest.mark.parametrize("way", [None, "AB", "BA"])
+def test_a_direction_of_a_model_that_learnt_both(
+    way: str | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = multigen.load(str(tiny.both_ways(tmp_path / "run", "BA")))
+    session, says, _ = exported(tmp_path / "run", capsys, *(["--direction", way] if way else []))
+    image = torch.rand(2, 3, 32, 36)
+    made = session.run(None, {"image": image.numpy()})[0]
+    with torch.no_grad():
+        expected = {each: model.turned(each).network(image).numpy() for each in ("AB", "BA")}
+    assert np.abs(expected["AB"] - expected["BA"]).max() > 1e-2
+    assert np.abs(made - expected[way or "BA"]).max() <= 1e-4
+    assert says["translated"].endswith("of domain B" if way == "AB" else "of domain A")
+
+
+def test_a_direction_that_a_model_does_not_have(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from multigen.image.translation import pix2pix
+
+    one_way = tiny.untrained(tmp_path / "pix2pix", pix2pix.Pix2PixTrainer(pix2pix.PRESETS["tiny"]))
+    none = generator(tmp_path / "gan", METHODS["gan"], False)
+    for run, message in (
+        (one_way, "direction BA: the model was trained for AB"),
+        (none, f"--direction BA: of translation models, and {none} is none; leave it out"),
+    ):
+        assert tiny.multigen(["export", "--model", run, "--direction", "BA", "--out", tmp_path / "g.onnx"]) == 2
+        assert message in capsys.readouterr().err and not (tmp_path / "g.onnx").exists()

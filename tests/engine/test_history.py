@@ -92,6 +92,25 @@ def test_items_that_are_not_finite_are_not_kept() -> None:
     assert scalars["history/x"].isfinite().all()
 
 
+def test_a_place_without_a_finite_item_is_filled_later_and_never_shown() -> None:
+    """Items 1 to 8 should fill the history; of them 2 and 3 are not finite."""
+    scalars: dict[str, Any] = {}
+    for index in range(60):
+        fresh = numbered(index)
+        if index == 0:
+            fresh[1, 0, 1], fresh[2] = torch.nan, torch.inf
+        scalars["fired/d"] = index
+        returned = exchange(scalars, "x", fresh, step_at(index), 8)
+        if index == 0:
+            assert (
+                scalars["history/x"].isfinite().flatten(1).all(1).tolist() == [True, False, False, True] + [False] * 4
+            )
+        else:
+            assert returned.isfinite().all() and (returned > 0).all()
+    history = scalars["history/x"]
+    assert history.isfinite().all() and (history > 0).all() and len(history[:, 0, 0].unique()) == 8
+
+
 def test_no_gradient_passes_and_the_type_of_the_items_stays() -> None:
     fresh = numbered(0).bfloat16().requires_grad_()
     scalars: dict[str, Any] = {}

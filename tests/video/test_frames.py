@@ -104,3 +104,58 @@ def test_a_rate_is_not_of_animations(tmp_path: Path) -> None:
     images[0].save(tmp_path / "a.gif", save_all=True, append_images=images[1:], duration=40)
     with pytest.raises(ConfigError, match=r"--fps: .*a\.gif states its own times"):
         restore_film(same, tmp_path / "a.gif", tmp_path / "b.mp4", FilmOptions(fps=Fraction(30)))
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three frames as numbered files, in animations and in a TIFF, and a still."""
+    folder = tmp_path_factory.mktemp("sources")
+    (folder / "seq").mkdir()
+    images = [Image.fromarray(made.frame(15 * i, 64, 64)) for i in range(3)]
+    for number, image in enumerate(images):
+        image.save(folder / "seq" / f"{number:03}.png")
+    for name in ("a.gif", "a.webp", "a.png", "a.tif"):
+        first, *rest = [image.copy() for image in images]  # Pillow keeps settings of a format in an image
+        first.save(folder / name, save_all=True, append_images=rest)
+    images[0].save(folder / "still.jpg")
+    return folder
+
+
+@pytest.mark.parametrize("name", ["seq", "a.gif", "a.webp", "a.png", "a.tif", "still.jpg"])
+@pytest.mark.parametrize("pattern", ["%03d.png", "a%d.jpg"])
+def test_a_pattern_makes_every_source_a_film(
+    upscaler: Path, sources: Path, tmp_path: Path, name: str, pattern: str
+) -> None:
+    more = ["--fps", "25"] if name == "seq" else []
+    assert upscale(upscaler, sources / name, *more, "--out", tmp_path / pattern) == 0
+    names = [pattern.replace("%03d", f"{i:03}").replace("%d", str(i)) for i in range(1, 4)]
+    assert sorted(path.name for path in tmp_path.iterdir()) == (names[:1] if name == "still.jpg" else names)
+    assert upscale(upscaler, sources / name, *more, "--out", tmp_path / pattern, "--existing", "error") == 2
+
+
+@pytest.mark.parametrize("pattern", ["%3d.png", "%d-%d.png", "%0d.png"])
+def test_no_file_is_named_by_a_pattern(
+    upscaler: Path, sources: Path, tmp_path: Path, pattern: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("seq", "a.gif", "still.jpg"):
+        assert upscale(upscaler, sources / name, "--out", tmp_path / pattern) == 2
+        assert "expected a name such as %05d.png" in capsys.readouterr().err
+    assert not [*tmp_path.iterdir()]
+
+
+def test_a_result_that_is_called_as_its_source_is_no_pattern(upscaler: Path, sources: Path, tmp_path: Path) -> None:
+    shutil.copy(sources / "still.jpg", tmp_path / "50%d.jpg")
+    assert upscale(upscaler, tmp_path / "50%d.jpg", "--out", tmp_path / "out") == 0
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["50%d.png"]
+
+
+def test_frames_are_not_written_among_their_sources(
+    upscaler: Path, sources: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = shutil.copytree(sources / "seq", tmp_path / "seq")
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    for source, out in ((folder, "big%d.png"), (folder / "001.png", "%03d.png")):
+        words = ["--fps", "25"] if source.is_dir() else []
+        assert upscale(upscaler, source, *words, "--out", folder / out, "--overwrite") == 2
+        assert "its frames would be among those of" in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before

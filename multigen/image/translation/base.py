@@ -20,7 +20,7 @@ from multigen.errors import ConfigError
 from multigen.image.backbones import pooled_features
 from multigen.image.perceptual import PerceptualDistance, open_distances, weights_file
 from multigen.image.translation.classes import CLASS_KEPT, Classify, class_kept, open_classifier
-from multigen.image.translation.domains import Domains, DomainSet, open_domains
+from multigen.image.translation.domains import Domains, DomainSet, open_domains, task_of
 from multigen.image.translation.evaluator import FEW, FRECHET, definitions, score, sheet
 from multigen.image.translation.made import MADE, made_of
 from multigen.image.translation.networks.discriminators import least_crop
@@ -170,15 +170,17 @@ class ImageTranslationTrainer(TranslationTrainer[C]):
 
     def translator_of(self, networks: Mapping[str, nn.Module]) -> Translator:
         c = self.config
-        made = c.task in MADE and not c.target
-        return Translator(networks, made_of(c.task) if made else None, side=c.size)
+        task = task_of(c)
+        return Translator(networks, made_of(task) if task in MADE else None, side=c.size)
 
     def baselines(self, direction: Direction) -> dict[str, Translate]:
         """The input, and the input with mean and deviation of the other domain."""
         images = self.domains.train.b if direction == "AB" else self.domains.train.a
-        some = [images[i].flatten(1).double() for i in range(min(SAMPLED, len(images)))]
-        mean = torch.stack([x.mean(1) for x in some]).mean(0)
-        deviation = torch.stack([(x - mean[:, None]).square().mean(1) for x in some]).mean(0).sqrt()
+        some = range(min(SAMPLED, len(images)))
+        moments = [torch.var_mean(images[i].flatten(1).double(), 1, correction=0) for i in some]  # one image at a time
+        variances, means = (torch.stack(each) for each in zip(*moments, strict=True))
+        mean = means.mean(0)
+        deviation = (variances + (means - mean).square()).mean(0).sqrt()
 
         def matched(image: Tensor) -> Tensor:
             x = image.double()

@@ -1,9 +1,8 @@
 """CUT: a translation learnt without pairs, in one direction. Park et al. 2020, arXiv:2007.15651.
 
-    python -m multigen.recipes.cut                                # restores the colours of
-    photographs, offline python -m multigen.recipes.cut default --data A/ --target B/  # your own
-    two folders python -m multigen.recipes.cut fast --data A/ --target B/     # FastCUT: half the
-    time of a step
+    python -m multigen.recipes.cut                                # colours of photographs, offline
+    python -m multigen.recipes.cut default --data A/ --target B/  # your own two folders
+    python -m multigen.recipes.cut fast --data A/ --target B/     # FastCUT: half the time of a step
 
 What a patch of G's image is made of shall be told from G's own features of it: they shall be nearer
 to those of the input's patch at the same place than to those at other places. D sees whether
@@ -137,7 +136,7 @@ class CUTTrainer(ImageTranslationTrainer[CUTConfig]):
         inputs = torch.cat([given, real]) if c.identity else given
         outputs = self.G(inputs.flip(3) if mirrored else inputs).to(real.dtype)
         fake = outputs[: len(given)]
-        query = self.features(outputs.flip(3) if mirrored else outputs)
+        query = [x.flip(3) if mirrored else x for x in self.features(outputs)]
         with torch.no_grad():
             key = self.features(inputs)
         weight = c.nce_weight / (2 if c.identity else 1)

@@ -1,9 +1,8 @@
 """CycleGAN: a translation learnt without pairs, there and back. Zhu et al. 2017, arXiv:1703.10593.
 
-    python -m multigen.recipes.cyclegan                                      # restores the colours
-    of photographs, offline python -m multigen.recipes.cyclegan default --data A/ --target B/
-    # your own two folders python -m multigen.recipes.cyclegan default --data photos/ --task night
-    # one folder, half of it made dark
+    python -m multigen.recipes.cyclegan                               # colours of photographs
+    python -m multigen.recipes.cyclegan default --data A/ --target B/  # your own two folders
+    python -m multigen.recipes.cyclegan default --data DIR --task night  # of one: half made dark
 
 G_ab translates images of A to B, G_ba those of B to A; D_b and D_a have to tell them from images of
 B and A. What was translated there and back shall be what it was, which without pairs keeps the

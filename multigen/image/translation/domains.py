@@ -1,5 +1,6 @@
 """Images of two domains, A and B: to train on, and to measure on."""
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -16,16 +17,27 @@ from multigen.data.folders import NoTestSplit
 from multigen.data.locate import locate
 from multigen.engine.batches import Rows
 from multigen.errors import ConfigError, DataError
+from multigen.image.datasets import FETCH
 from multigen.image.files import EMBEDDED_NAMES, set_name
 from multigen.image.translation.made import MADE, made_of
-from multigen.image.translation.sides import DataSettings, Side, Skipped, halves_of, made_from, matched, read_side
+from multigen.image.translation.sides import (
+    DataSettings,
+    Side,
+    Skipped,
+    brings,
+    halves_of,
+    made_from,
+    matched,
+    read_side,
+)
 
-__all__ = ["HALVES", "DomainSet", "DomainSource", "Domains", "Settings", "open_domains"]
+__all__ = ["FEW", "HALVES", "DomainSet", "DomainSource", "Domains", "Settings", "open_domains", "task_of"]
 
 HALVES = "halves"
 """The setting `task` of data whose pictures are A and B side by side."""
 HELD_OUT = "embedded-held-out"
 TESTED, MOST_TESTED = 64, 1_000  # images that are measured on at most: held out of the data, and of a test set
+FEW = 10  # images, with fewer of which a checkpoint is not chosen by a Fréchet distance
 APART = 32  # images, with fewer of which both domains have all that are pairs
 FOLDERS = {"train": "train", "validation": "val", "test": "test"}
 """Split -> the folders trainA and trainB, ..., of data in one folder, as of CycleGAN's authors."""
@@ -156,6 +168,14 @@ class Both(NamedTuple):
         return Both(first.a, second.b, False)
 
 
+def task_of(c: Settings) -> str:
+    """The task of a configuration; "none" where A has images of its own, in `target` or in a folder
+    beside that of B, so that none are made."""
+    with contextlib.suppress(DataError):  # a model's data may be on another machine
+        return "none" if c.target or (c.task in MADE and _layout(c.data)) else c.task
+    return c.task
+
+
 def open_domains(c: Settings, paired: bool) -> Domains:
     """Opens the data of a configuration. `paired`: batches hold pairs; else images of A and B drawn
     each for itself, and where the data are pairs, A is of one half of them, and B of the other.
@@ -164,11 +184,19 @@ def open_domains(c: Settings, paired: bool) -> Domains:
     used.
     """
     skipped: Skipped = []
+    if task_of(c) != c.task:
+        there = f"target {c.target}: its images are those of B" if c.target else f"{c.data}: A and B are folders in it"
+        say_once(f"{there}, and task {c.task} is not used")
     train = _read(c, c.data, c.target, "train", paired, skipped)
     test, validation = _tests(c, paired, skipped), _own(c, paired, "validation", skipped)
     fewest = min(len(train.a), len(train.b))
     tested = 0 if test else max(1, min(TESTED, fewest // 10))
     checked = min(c.validation_size, fewest // 10 if validation is None else min(len(validation.a), len(validation.b)))
+    if not paired and c.validation_size and checked < FEW:
+        say_once(
+            f"{counted(checked, 'images')} for validation, and a Fréchet distance takes {FEW}: the last checkpoint is used"
+        )
+        checked = checked if train.aligned else 0  # next to the truth they say something
     needed = tested + (checked if validation is None else 0) + 1
     if fewest < needed:
         few = c.data if len(train.a) == fewest else c.target
@@ -197,7 +225,7 @@ def open_domains(c: Settings, paired: bool) -> Domains:
 def _tests(c: Settings, paired: bool, skipped: Skipped) -> tuple[str, Both] | None:
     """The name and the images of the test set that is named, or that the data bring; None where
     they are held out."""
-    if not c.test and c.data not in EMBEDDED_NAMES:
+    if not c.test and (c.target or c.data not in EMBEDDED_NAMES):
         own = _own(c, paired, "test", skipped)
         return None if own is None else ("test", own)
     data = c.test or HELD_OUT
@@ -227,38 +255,63 @@ def _own(c: Settings, paired: bool, split: str, skipped: Skipped) -> Both | None
     try:
         return _read(c, c.data, c.target, split, paired, skipped)
     except NoTestSplit:
+        if task_of(c) == "none":
+            _say_half(c, *_sides(c.data, c.target, split))
         return None
+
+
+def _say_half(c: Settings, a: str, b: str, split: str, part: str) -> None:
+    """Says where one domain brings a split, and the other does not."""
+    there = {each: brings(c, each, part) for each in (a, b)}
+    for one, other in ((a, b), (b, a)):
+        if there[one] and not there[other]:
+            say_once(
+                f"{one}: its {split} images are not used, since {other} has none; images of the training data are held out"
+            )
 
 
 def _read(c: Settings, data: str, target: str, split: str, paired: bool, skipped: Skipped) -> Both:
     """The images of a split: "" for all. Raises NoTestSplit where there is none."""
-    task = "none" if target else c.task
-    if task != c.task:
-        say_once(f"target {target}: its images are those of B, and task {c.task} is not used")
+    task = task_of(c)
     if task in MADE:
         b = read_side(c, data, split, skipped)
         return Both(made_from(b, made_of(task)), b, True)
     if task == HALVES:
         return Both(*halves_of(c, data, split, skipped), True)
-    if not target:
-        data, target, split = _in_one_folder(data, split)
+    a, b, _, part = _sides(data, target, split)
+    if missing := [each for each in (a, b) if split and not part and not Path(each).is_dir()]:
+        raise NoTestSplit(f"{missing[0]}: no such folder")
     if paired:
-        return Both(*matched(c, data, target, split, skipped), True)
-    return Both(read_side(c, data, split, skipped), read_side(c, target, split, skipped), False)
+        return Both(*matched(c, a, b, part, skipped), True)
+    return Both(read_side(c, a, part, skipped), read_side(c, b, part, skipped), False)
 
 
-def _in_one_folder(data: str, split: str) -> tuple[str, str, str]:
-    """Both domains and the split of a folder that holds the folders A and B, or trainA and trainB,
-    and perhaps testA and testB."""
-    place = None if data in EMBEDDED_NAMES else locate(data, "a folder of images")
-    if place is not None and all((place / f"train{side}").is_dir() for side in "AB"):
-        a, b = (place / f"{FOLDERS[split or 'train']}{side}" for side in "AB")
-        if not (a.is_dir() and b.is_dir()):
-            raise NoTestSplit(f"{place}: no folders {a.name} and {b.name}")
-        return str(a), str(b), ""
-    if place is not None and all((place / side).is_dir() for side in "AB"):
-        return str(place / "A"), str(place / "B"), split
-    raise ConfigError(
-        f"{data}, task none, no target: expected a second folder (--target), folders A and B in it, or how pairs are made of "
-        f"its images: --task {', '.join(MADE)}, or {HALVES} where they are side by side"
-    )
+def _sides(data: str, target: str, split: str) -> tuple[str, str, str, str]:
+    """The data arguments of A and of B, the split, and the split in each: "" where the folders are
+    of the split, which may not be there."""
+    if target:
+        return data, target, split, split
+    match _layout(data, others=True):
+        case place, "train":
+            a, b = (place / f"{FOLDERS[split or 'train']}{side}" for side in "AB")
+            return str(a), str(b), split, ""
+        case place, _:
+            return str(place / "A"), str(place / "B"), split, split
+        case None:
+            raise ConfigError(
+                f"{data}, task none, no target: expected a second folder (--target), folders A and B in it, or how pairs are "
+                f"made of its images: --task {', '.join(MADE)}, or {HALVES} where they are side by side"
+            )
+
+
+def _layout(data: str, others: bool = False) -> tuple[Path, str] | None:
+    """The folder that holds both domains, and how the names of theirs begin: "train" of trainA and
+    trainB, perhaps beside testA and testB, "" of A and B. `others`: A and B may be beside other
+    folders, as of classes."""
+    if data in (*EMBEDDED_NAMES, "digits", *FETCH):
+        return None
+    place = locate(data, "a folder of images")
+    if all((place / f"train{side}").is_dir() for side in "AB"):
+        return place, "train"
+    names = {path.name for path in place.glob("[!.]*") if path.is_dir()}
+    return (place, "") if names == {*"AB"} or (others and names >= {*"AB"}) else None

@@ -88,6 +88,11 @@ class Translator(ImageToImage):
             )
         return super().restore_raster(raster, size)
 
+    @property
+    def directions(self) -> tuple[str, ...]:
+        """Those that were trained, the one that is used first."""
+        return tuple(self.networks)
+
     def turned(self, direction: str) -> "Translator":
         """The same model for a direction. Raises ConfigError for one that was not trained."""
         if direction not in self.networks:

@@ -3,7 +3,7 @@
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from multigen.catalogue import TASKS
 from multigen.console import printable
@@ -110,7 +110,7 @@ def _models(runs: Runs, files: Mapping[str, str], device: str) -> tuple[dict[str
 def _sheets(models: Mapping[str, Model], n: int, seed: int, path: Path, provenance: bool) -> list[str]:
     """Writes the sheets of models of one task below each other, as PATH.png, or as PATH.txt for
     texts. Returns messages about it."""
-    sheets = {name: model.sheet(n, seed) for name, model in models.items()}
+    sheets = {row: each.sheet(n, seed) for name, model in models.items() for row, each in _rows(name, model)}
     what = f"{n} each of {', '.join(models)} under seed {seed}"
     if texts := {name: sheet for name, sheet in sheets.items() if isinstance(sheet, list)}:
         page = _in_turn(texts)
@@ -126,6 +126,12 @@ def _sheets(models: Mapping[str, Model], n: int, seed: int, path: Path, provenan
         if isinstance(model, Sampler) and model.suffix != ".png":  # their sheet is only a plot
             _write_each(model, n, seed, path / name.replace("/", "-"), provenance)
     return [f"{what}: {path}.png"]
+
+
+def _rows(name: str, model: Any) -> list[tuple[str, Model]]:
+    """A model by its name; one that learnt two directions by each."""
+    ways = getattr(model, "directions", ())
+    return [(f"{name} {way}", model.turned(way)) for way in sorted(ways)] if len(ways) > 1 else [(name, model)]
 
 
 def _write_each(sampler: Sampler, n: int, seed: int, folder: Path, provenance: bool) -> None:

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from multigen.errors import CheckpointError, DataError
 from multigen.image.decoding import Raster
-from multigen.image.image_to_image import check_room
+from multigen.image.image_to_image import check_room, opaque
 from multigen.image.restoration.upscaler import Upscaler
 from multigen.image.sizes import OWN, Size, resized
 from multigen.image.tiles import fill
@@ -128,6 +128,18 @@ class Running:
         for number, _ in enumerate(passes):
             pixels = self._enlarged(number, pixels)
         return Raster(resized(pixels, target), raster.profile)
+
+    def restore_raster(self, raster: Raster) -> Raster:
+        """The next frame of an animation, with the same channels and bits, as
+        `multigen.image.image_to_image.ImageToImage.restore_raster` has it."""
+        colour, alpha = raster.colour, raster.alpha
+        planes = colour.shape[-1]
+        if alpha is not None:
+            colour = opaque(colour, alpha[..., 0])
+        made = self(Raster(np.repeat(colour, 3 // planes, -1), raster.profile)).pixels[..., :planes]
+        if alpha is not None:
+            made = np.concatenate([made, self.restorer.opacity(alpha, self.size)], -1)
+        return Raster(made, raster.profile)
 
     def state(self) -> dict[str, np.ndarray]:
         """All that the next frame depends on."""

@@ -1,6 +1,8 @@
 """The base trainer of image translation: directions, baselines, evaluation, previews, loading."""
 
+import gc
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -115,6 +117,31 @@ def test_moments_are_those_of_the_other_domain(photos: Path) -> None:
         made.std(1), images.std(1), rtol=0.15
     )
     assert matched(torch.zeros(3, 4, 4, dtype=torch.uint8)).shape == (3, 4, 4)
+
+
+def test_moments_take_the_memory_of_one_image(photos: Path) -> None:
+    trainer = trainer_of(photos)
+    trainer.prepare()
+    side, most = 61, []
+
+    class Large(Sequence[Tensor]):
+        """Says at each image how many others there are as floating-point numbers."""
+
+        def __len__(self) -> int:
+            return 5
+
+        def __getitem__(self, index: Any) -> Any:
+            alive = [x for x in gc.get_objects() if type(x) is Tensor and x.is_floating_point()]
+            most.append(sum(x.numel() == 3 * side**2 for x in alive))
+            return torch.full((3, side, side), 40 * index, dtype=torch.uint8)
+
+    trainer.domains.train.b = Large()
+    matched = trainer.baselines("AB")["moments"]
+    assert len(most) == 5 and max(most) <= 1
+    noise = torch.from_numpy(tiny.pixels(64, 64)).permute(2, 0, 1)
+    made = matched(noise).double().flatten(1)
+    assert made.mean(1).tolist() == pytest.approx([80] * 3, abs=4)  # of 0, 40, ..., 160
+    assert made.std(1).tolist() == pytest.approx([40 * 2**0.5] * 3, rel=0.1)
 
 
 def test_running_averages_are_of_the_generator(photos: Path) -> None:

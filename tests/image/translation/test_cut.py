@@ -121,6 +121,21 @@ def test_fastcut_compares_mirrored_images_where_they_belong(photos: Path) -> Non
     assert terms[0]["nce"].item() == pytest.approx(terms[1]["nce"].item(), rel=1e-4)
 
 
+def test_fastcut_mirrors_the_features_of_mirrored_images_back(photos: Path) -> None:
+    """As published: the encoder sees the mirrored output; asymmetric kernels then count."""
+    trainer = prepared(photos, nce_weight=10.0, identity=False, flip=True)
+    index = next(i for i in range(9) if torch.rand((), generator=step_of(i).rng("flip")) < 0.5)
+    batch, step = batch_of(trainer), step_of(index)
+    given, _ = trainer.images(batch, step)
+    query = [x.flip(3) for x in trainer.features(trainer.G(given.flip(3)))]
+    expected = 10 * trainer.contrast(query, trainer.features(given), step, slice(None))
+    terms: Any = trainer.generator_loss(batch, step)
+    assert terms["nce"].item() == pytest.approx(expected.item(), rel=1e-5)
+    image_back = trainer.features(trainer.G(given.flip(3)).flip(3))
+    other = 10 * trainer.contrast(image_back, trainer.features(given), step, slice(None))
+    assert terms["nce"].item() != pytest.approx(other.item(), rel=1e-5)
+
+
 def test_heads_are_in_every_checkpoint_and_a_cut_off_run_ends_like_another(photos: Path, tmp_path: Path) -> None:
     config, whole, cut = configured(photos, steps=6), *(options(tmp_path / n, save_every=2) for n in ("whole", "cut"))
     CUTTrainer(config, whole).fit()

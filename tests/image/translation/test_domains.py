@@ -13,7 +13,7 @@ from PIL import Image
 from multigen.engine.batches import Stream
 from multigen.errors import ConfigError, DataError
 from multigen.image.translation.base import ImageTranslationConfig
-from multigen.image.translation.domains import Domains, open_domains
+from multigen.image.translation.domains import FEW, Domains, open_domains, task_of
 from multigen.image.translation.made import MADE
 from tests import tiny
 
@@ -151,6 +151,26 @@ def test_a_made_domain_shows_nothing_that_the_other_shows_but_the_truth_is_teste
     assert len(held) == 12 and not held & (a | b)
 
 
+@pytest.mark.parametrize(("count", "checked"), [(99, 9), (100, 10)])
+def test_no_images_are_held_out_for_a_distance_that_takes_more(
+    tmp_path: Path, count: int, checked: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Next to the truth fewer say something too, but choose no checkpoint."""
+    arrays = np.zeros((count, 8, 8), np.uint8)
+    for name in "ab":
+        np.savez(tmp_path / f"{name}.npz", images=arrays)
+    domains = opened(tmp_path / "a.npz", False, target=str(tmp_path / "b.npz"), validation_size=16)
+    said = (
+        "9 images for validation, and a Fréchet distance takes 10: the last checkpoint is used"
+        in capsys.readouterr().err
+    )
+    assert said == (domains.validation is None) == (checked < FEW)
+    assert len(domains.train.a) == count - len(domains.tests[0].inputs) - (0 if said else checked)
+    made = opened(tmp_path / "a.npz", False, task="blur", validation_size=16)
+    assert made.validation is not None and made.validation.paired and len(made.validation.inputs) == checked
+    assert opened(tmp_path / "a.npz", True, task="blur", validation_size=3).validation is not None
+
+
 def test_few_photographs_serve_as_both_domains() -> None:
     domains = opened("embedded", False, task="swap")
     assert len(domains.train.a) == len(domains.train.b) == 5
@@ -166,6 +186,69 @@ def test_both_domains_may_be_in_one_folder(tmp_path: Path, layout: str) -> None:
     domains = opened(tmp_path, False)
     assert levels(domains.train.a) == [*range(5)] and levels(domains.train.b) == [*range(100, 105)]
     assert levels(domains.tests[0].inputs) == [50, 51, 52] and levels(domains.tests[0].targets) == [150, 151, 152]
+
+
+def both_layouts(place: Path, layout: str) -> None:
+    """Folders of A, whose images are 0 to 4, and of B, from 100."""
+    for side, first in (("A", 0), ("B", 100)):
+        flat(place / (f"train{side}" if layout == "trainA" else side), numbers(5, first))
+
+
+@pytest.mark.parametrize("paired", [True, False])
+@pytest.mark.parametrize("layout", ["trainA", "A"])
+def test_folders_of_both_domains_are_taken_in_place_of_made_pairs(
+    tmp_path: Path, layout: str, paired: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever the preset makes; but A and B among other folders are classes."""
+    both_layouts(tmp_path, layout)
+    if paired:
+        flat(tmp_path / ("trainA" if layout == "trainA" else "A"), numbers(5, 100))
+    domains = opened(tmp_path, paired, task="swap", skip_bad=paired)
+    held = levels(domains.tests[0].targets)
+    assert sorted([*levels(domains.train.b), *held]) == [*range(100, 105)]
+    assert domains.tests[0].paired == paired
+    said = f"{tmp_path}: A and B are folders in it, and task swap is not used"
+    assert said in capsys.readouterr().err
+    assert task_of(settings(tmp_path, task="swap")) == "none" != task_of(settings(tmp_path, task="halves"))
+    if layout == "A":
+        flat(tmp_path / "C", numbers(5, 200))
+        assert len(opened(tmp_path, False, task="swap").train.a) > 5
+
+
+def test_the_task_is_known_where_the_data_are_not(tmp_path: Path) -> None:
+    """A model is loaded on a machine without its data."""
+    assert task_of(settings(tmp_path / "nothing", task="swap")) == "swap" == task_of(settings("digits", task="swap"))
+
+
+@pytest.mark.parametrize("other", ["data", "target"])
+def test_what_a_second_folder_is_measured_on_is_of_both(tmp_path: Path, other: str) -> None:
+    """Not on the embedded held-out photographs, and what their preset makes of them."""
+    own = str(flat(tmp_path / "own", numbers(20)))
+    data, target = ("embedded", own) if other == "target" else (own, "embedded")
+    domains = opened(data, False, target=target, task="swap")
+    (test,) = domains.tests
+    mine = test.targets if other == "target" else test.inputs
+    assert test.name == "test" and not test.paired and {*levels(mine)} < {*range(20)}
+
+
+@pytest.mark.parametrize(("split", "folder"), [("test", "test"), ("validation", "val")])
+@pytest.mark.parametrize("layout", ["trainA", "A", "two"])
+@pytest.mark.parametrize("side", "AB")
+def test_a_split_that_one_domain_alone_has_is_named(
+    tmp_path: Path, layout: str, side: str, split: str, folder: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for each, first in (("A", 0), ("B", 100)):
+        whole = each != side and layout != "trainA"
+        inside = "" if whole else "train"
+        flat(tmp_path / (f"train{each}" if layout == "trainA" else f"{each}/{inside}"), numbers(10, first))
+    alone = tmp_path / (f"{folder}{side}" if layout == "trainA" else f"{side}/{folder}")
+    flat(alone, numbers(3, 50))
+    data, more = (tmp_path / "A", {"target": str(tmp_path / "B")}) if layout == "two" else (tmp_path, {})
+    domains = opened(data, False, **more)
+    assert not {50, 51, 52} & {*levels(domains.train.a), *levels(domains.train.b)}
+    one = alone if layout == "trainA" else tmp_path / side
+    split = split if layout == "trainA" else "test"  # what a folder brings apart from training, serves as both
+    assert f"{one}: its {split} images are not used, since " in capsys.readouterr().err
 
 
 def test_digits_and_arrays_are_domains_too_and_bring_their_classes(tmp_path: Path) -> None:
@@ -276,6 +359,19 @@ def test_what_cannot_be_is_refused_by_name(tmp_path: Path, make: Callable[[Path]
     unpaired = made.pop("unpaired", False)
     with pytest.raises((ConfigError, DataError), match=words):
         opened(made.pop("data"), not unpaired, **made)
+
+
+def test_pairs_that_are_missing_are_named_with_their_folder_and_the_way_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = unmatched(tmp_path)
+    way_out = rf"in {made['target']}, or leave out those without: --skip-bad$"
+    with pytest.raises(DataError, match=way_out):
+        opened(made["data"], True, target=made["target"])
+    flat(tmp_path / "b", {"0.png": 0, "x.png": 8, "y.png": 9})
+    opened(made["data"], True, target=made["target"])
+    said = f"target {tmp_path / 'b'}: not used, without an image of its name in {tmp_path / 'a'}: 2 images of 5: x.png; y.png"
+    assert said in capsys.readouterr().err
 
 
 def test_what_has_no_pair_is_skipped_and_listed(tmp_path: Path) -> None:

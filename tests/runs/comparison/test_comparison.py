@@ -21,6 +21,7 @@ from multigen.image import DCGANConfig, DCGANTrainer, SRGANConfig, SRGANTrainer
 from multigen.image.synthesis.base import ImageInfo
 from multigen.image.synthesis.sampler import to_pictures
 from multigen.runs.comparison import compare, read_runs
+from multigen.runs.comparison.samples import stacked
 from multigen.storage.files import with_checksum
 from multigen.storage.model_folder import write_model
 from multigen.storage.provenance import read
@@ -288,6 +289,22 @@ def test_upscalers_are_laid_below_each_other(tmp_path: Path, capsys: pytest.Capt
     first, second = (cast(Any, multigen.load(str(place)).sheet(2)) for place in places)
     with Image.open(out / "super-resolution.png") as sheet:
         assert sheet.size == (first.width, 2 * (18 + 6) + first.height + second.height)
+
+
+def test_a_model_of_both_directions_has_a_row_for_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from multigen.image.translation.pix2pix import PRESETS, Pix2PixTrainer
+    from multigen.runs.comparison import samples
+
+    models = {"both": multigen.load(str(tiny.both_ways(tmp_path / "both", "BA")))}
+    models["one"] = multigen.load(str(tiny.untrained(tmp_path / "one", Pix2PixTrainer(PRESETS["tiny"]))))
+    seen: dict[str, Any] = {}
+    monkeypatch.setattr(samples, "stacked", lambda rows: seen.update(rows) or stacked(rows))
+    samples._sheets(models, 1, 0, tmp_path / "image-translation", True)
+    assert [*seen] == ["both AB", "both BA", "one"]
+    for way in ("AB", "BA"):
+        assert seen[f"both {way}"].tobytes() == models["both"].turned(way).sheet(1).tobytes()
+    assert seen["both AB"].tobytes() != seen["both BA"].tobytes()
+    assert read(tmp_path / "image-translation.png")["model"] == ["both", "one"]
 
 
 def test_errors_are_one_line_and_write_nothing(

@@ -5,10 +5,14 @@ import zlib
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from multigen.errors import DataError
+from multigen.image.decoding import Raster
 from multigen.image.files import read_image
+from multigen.image.sizes import Size
+from multigen.image.sources import read_source
 from multigen.video import films
 from multigen.video.films import FilmOptions, restore_film
 from multigen.video.restoration.rrn import RRNConfig, RRNTrainer
@@ -152,3 +156,66 @@ def test_the_command_on_a_film_an_animation_and_an_image(numbered: Path, tmp_pat
     assert tiny.multigen(["upscale", numbered / "000.png", "--tile", "9", "--out", tmp_path / "tiles.png", *words]) == 0
     one, tiles = (read_image(tmp_path / name).int() for name in ("one.png", "tiles.png"))
     assert one.shape == (3, 60, 84) and (one - tiles).abs().max() <= 1
+
+
+def test_an_animation_with_all_frames_goes_through_the_state(tmp_path: Path, run: Path) -> None:
+    from PIL import Image
+
+    for name in ("a.webp", "a.png", "a.tif"):
+        out = tmp_path / f"large-{name}"
+        first, *rest = [Image.fromarray(frame) for frame in frames_of(5)]
+        first.save(tmp_path / name, save_all=True, append_images=rest, lossless=True)
+        words = ["upscale", tmp_path / name, "--model", run, "--device", "cpu", "--frames", "all", "--out", out]
+        assert tiny.multigen(words) == 0
+        made = np.stack([raster.pixels[..., :3] for raster in read_source(out, all_frames=True).frames])
+        film, alone = restorer_of(run).upscale(frames_of(5)), [restorer_of(run).upscale(each) for each in frames_of(5)]
+        assert not np.array_equal(film, alone)
+        assert np.array_equal(made, alone if name == "a.tif" else film)  # pages are no film
+
+
+@pytest.mark.parametrize("planes", [1, 2, 4])
+def test_frames_of_an_animation_keep_their_channels(run: Path, planes: int) -> None:
+    """As of a single image, of which the first frame is one."""
+    pixels = tiny.pixels(12, 16, 3)
+    pixels = np.concatenate([pixels, pixels[..., :1] // 200 * 100], -1)[..., [0, 3] if planes == 2 else slice(planes)]
+    restorer = restorer_of(run)
+    for size in (Size(), Size(scale=3)):
+        made = restorer.running(size).restore_raster(Raster(pixels)).pixels
+        alone = restorer.restore_raster(Raster(pixels), size).pixels
+        assert made.shape == alone.shape and np.abs(made.astype(int) - alone).max() <= 1
+
+
+def test_a_folder_of_images_is_said_to_be_taken_singly(
+    numbered: Path, tmp_path: Path, run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["upscale", "--model", run, "--device", "cpu"]
+    assert tiny.multigen([*words, numbered, "--out", tmp_path / "out"]) == 0
+    said = capsys.readouterr().err
+    assert "13 images: the model remembers the frames before, but each file begins anew" in said and "--fps 25" in said
+    assert tiny.multigen([*words, numbered / "000.png", "--out", tmp_path / "one"]) == 0
+    assert "begins anew" not in capsys.readouterr().err
+
+
+def test_frames_to_frames_go_through_the_state(numbered: Path, tmp_path: Path, run: Path) -> None:
+    words = ["upscale", numbered, "--fps", "25", "--model", run, "--device", "cpu", "--out", tmp_path / "out" / PATTERN]
+    assert tiny.multigen(words) == 0
+    restore(restorer_of(run).running(), numbered, tmp_path / "whole")
+    assert len(result(tmp_path / "out")) == 13 and result(tmp_path / "out") == result(tmp_path / "whole")
+
+
+def test_no_space_for_states(
+    numbered: Path, tmp_path: Path, run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three states of 4 x (3 + 6 + 12) bytes a pixel take 318 KB."""
+    import shutil
+    from collections import namedtuple
+
+    usage = namedtuple("usage", "free")
+    words = ["upscale", numbered, "--fps", "25", "--model", run, "--device", "cpu", "--out", tmp_path / "out.mkv"]
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(310_000))
+    assert tiny.multigen(words) == 2
+    error = capsys.readouterr().err
+    assert "3 states, from which a stopped job continues, take" in error and "out.mkv" in error
+    assert not (tmp_path / "out.mkv").exists()
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(400_000))
+    assert tiny.multigen(words) == 0
