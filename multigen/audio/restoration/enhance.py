@@ -45,7 +45,8 @@ VOICES, LONGEST = 64, 10  # recordings, and seconds of each, that babble is made
 class EnhanceConfig(WaveConfig):
     noise: tuple[Literal["drums", "coloured", "babble"], ...] = ("drums", "coloured", "babble")
     """Kinds of noise, as often as each other: drum patterns, coloured noise of any slope from -12
-    to 6 dB an octave, and babble of three to six of the other recordings, or of fewer where there are no more."""
+    to 6 dB an octave, and babble of three to six of the other recordings, or of fewer where there
+    are no more."""
     snr: tuple[float, float] = (0.0, 15.0)
     """Range of the signal-to-noise ratio, dB."""
     amplitude_weight: float = 45.0
