@@ -151,6 +151,15 @@ class RestorationTrainer(Trainer[C]):
         """Builds an untrained D; None for a method without one."""
         return None
 
+    def prepare(self) -> None:
+        """As `Trainer.prepare`. Raises CheckpointError to start from a network that is another
+        function, although its weights fit."""
+        from multigen.tasks.restoration.blending import check_start  # which is written for this class
+
+        super().prepare()
+        if self.run.start and not self.run.resume and "G" in self.nets:
+            check_start(self.run.start, self.nets["G"])
+
     # ---------------------------------------------------------------------------------- what a modality states
 
     def open_items(self) -> Any:

@@ -2,16 +2,28 @@
 export."""
 
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
+from multigen.audio.files import write_sound
 from multigen.audio.networks.amplitude_phase import AmplitudePhaseGenerator
 from multigen.audio.rates import resample
+from multigen.audio.restoration import enhance as enhancing
+from multigen.audio.restoration import extend as extending
 from multigen.audio.restoration.degradations import narrowed
+from multigen.audio.restoration.enhance import EnhanceTrainer
+from multigen.audio.restoration.extend import ExtendTrainer
 from multigen.audio.restoration.waves import CROSSOVER, Extender, WaveRestorer
 from multigen.audio.voice import utterance
+from multigen.engine import Run
+from multigen.errors import CheckpointError, ConfigError
+from multigen.tasks.restoration.blending import blend, check_start
+from tests import tiny
 
 RATE = 8_000
 
@@ -154,3 +166,22 @@ def test_the_exported_graph_is_the_network(network: AmplitudePhaseGenerator) -> 
     (x,) = graph.example(2, 5)
     torch.testing.assert_close(graph.network(x), network(x), atol=1e-5, rtol=1e-4)
     assert graph.shape == ("batch", "samples") and x.shape[0] == 2
+
+
+def test_models_whose_networks_are_two_functions_are_neither_mixed_nor_started_from(tmp_path: Path) -> None:
+    small: dict[str, Any] = {"width": 4, "data": str(tmp_path / "data")}
+    enhance = EnhanceTrainer(replace(enhancing.PRESETS["tiny"], **small))
+    extend = ExtendTrainer(replace(extending.PRESETS["tiny"], **small))
+    a, b = tiny.untrained(tmp_path / "a", enhance), tiny.untrained(tmp_path / "b", extend)
+    with pytest.raises(ConfigError, match="not of one network: fills is False in the first, True in the second"):
+        blend(a, b, 0.5)
+    blend(a, a, 0.5)
+    with pytest.raises(CheckpointError, match="of another function: fills is False in the first, True in the second"):
+        check_start(str(a), extend.generator())
+    check_start(str(b), extend.generator())
+    (tmp_path / "data").mkdir()
+    for i in range(3):
+        write_sound(tmp_path / "data" / f"{i}.wav", utterance("F1", i, RATE).sound[1_000:9_000], RATE)
+    run = Run(out=str(tmp_path / "run"), start=str(b), device="cpu", precision="fp32")
+    with pytest.raises(CheckpointError, match="its weights fit, but are of another function: fills"):
+        EnhanceTrainer(enhance.config, run).prepare()
