@@ -163,7 +163,7 @@ class MelSpec:
                 f"{name}: an array {tuple(log_mels.shape)}, expected ({self.bands}, frames); "
                 + ("transpose it" if turned else f"give mels of {self.bands} bands")
             )
-        if not log_mels.isfinite().all():
+        if not log_mels.is_floating_point() or not log_mels.isfinite().all():
             raise DataError(f"{name}: a value is not a finite number; expected log-mels: look for what made them")
         low, high = float(log_mels.min()), float(log_mels.max())
         least, most = math.log(self.clip), math.log(self.greatest())

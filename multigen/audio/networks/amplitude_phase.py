@@ -72,7 +72,7 @@ class AmplitudePhaseGenerator(nn.Module):
         super().__init__()
         self.fills, self.rate, self.hop = fills, rate, hop_of(rate)
         self.window = OVERLAP * self.hop
-        self.n_fft = 1 << (self.window - 1).bit_length()
+        self.n_fft = n_fft_of(rate)
         bins = self.n_fft // 2 + 1
         self.read_amplitude = nn.Conv1d(bins, width, EMBED, padding=EMBED // 2)
         self.read_phase = nn.Conv1d(2 * bins, width, EMBED, padding=EMBED // 2)
@@ -147,6 +147,11 @@ def hop_of(rate: int) -> int:
             f"rate {rate}: it does not divide into {FRAMES} frames a second; choose a multiple of {FRAMES}, such as 16000"
         )
     return rate // FRAMES
+
+
+def n_fft_of(rate: int) -> int:
+    """Samples of a frame with its zeros at a rate. Raises as `hop_of`."""
+    return 1 << (OVERLAP * hop_of(rate) - 1).bit_length()
 
 
 class ExportedGenerator(nn.Module):

@@ -12,13 +12,13 @@ from torch import Tensor
 
 from multigen.audio.mels import MelSpec
 
-__all__ = ["SCALES", "magnitude_error", "mel_error", "phase_errors", "phase_weights", "phasor"]
+__all__ = ["SCALES", "SHORTEST", "magnitude_error", "mel_error", "phase_errors", "phase_weights", "phasor"]
 
 SCALES = ((2048, 160), (1024, 80), (512, 40), (256, 20), (128, 10))
 """n_fft and mel bands of the resolutions of `mel_error`; the hop is a quarter of n_fft."""
-FLOOR = (
-    1e-7  # of mel magnitude, as in Vocos: below what 16 bits hold in any window, so that all that is heard is trained
-)
+SHORTEST = min(n_fft for n_fft, _ in SCALES) // 2
+"""Samples of a sound, of which `mel_error` needs more."""
+FLOOR = 1e-7  # of mel magnitude, as in Vocos: below the noise of 16 bits in each window, so all that is heard counts
 LOUD = 0.3  # exponent of magnitudes as weights: about loudness
 EPS = 1e-8
 

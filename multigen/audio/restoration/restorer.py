@@ -13,6 +13,7 @@ from multigen.audio.files import check_rates, open_sound
 from multigen.audio.rates import RAISED, are_near, resampled
 from multigen.audio.recordings import VOICE
 from multigen.audio.restoration.evaluator import GAP, HEIGHT, WIDTH, spectrogram
+from multigen.audio.restoration.mel_files import MELS
 from multigen.audio.restoration.streaming import in_parts, streamed
 from multigen.audio.restoration.test_sets import Degrade
 from multigen.audio.voice import SPEAKERS, utterance
@@ -22,7 +23,7 @@ from multigen.tasks.ready import Ready
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
-__all__ = ["Result", "SoundRestorer"]
+__all__ = ["Result", "SoundRestorer", "check_sound", "checked"]
 
 PART = 1 << 17
 """Samples that are taken through the network at once, and its surroundings."""
@@ -93,24 +94,24 @@ class SoundRestorer(Ready):
         Raises DataError for a sound of no samples, of another shape, or with values that are not
         finite.
         """
-        if sound.ndim not in (1, 2) or not sound.numel() or not sound.is_floating_point() or not sound.isfinite().all():
-            raise DataError(
-                f"a sound {sound.dtype} {tuple(sound.shape)}: expected finite floats (T,) or (C, T) of at least one sample"
-            )
+        check_sound(sound, (1, 2))
         rate = rate or self.rate
         blocks = self.blocks([sound.cpu().float().reshape(-1, sound.shape[-1])], rate, out or self.rate_for(rate))
         whole = torch.cat([*blocks], 1)
         return whole if sound.ndim == 2 else whole[0]
 
     def __call__(self, sound: Tensor) -> Tensor:
-        """A sound (T,) at the model's rate -> the restored one (T,), in one piece."""
+        """A sound (T,) at the model's rate -> the restored one (T,), in one piece. Raises DataError
+        as `restore`."""
+        check_sound(sound, (1,))
         return self._window(sound.cpu().float()[None])[0]
 
     def stream(self, chunks: Iterable[Tensor]) -> Iterator[Tensor]:
         """Restores a sound at the model's rate that comes in chunks (C, T) of any length: parts (C,
         T') of the result, which are equal to that of the whole. Each comes `latency` seconds behind
-        the sound it is made from, and as soon as there is more than a `step` of it."""
-        return streamed(in_parts(chunks, PART), self._window, self.radius, self.step)
+        the sound it is made from, and as soon as there is more than a `step` of it. Raises
+        DataError as `restore`."""
+        return streamed(in_parts(checked(chunks), PART), self._window, self.radius, self.step)
 
     def blocks(
         self,
@@ -142,6 +143,11 @@ class SoundRestorer(Ready):
     def restored(self, path: Path, out: int = 0) -> Iterator[Result]:
         """The result for a file, made as its blocks are asked for; `out` as in `restore`. Raises
         DataError for a file that cannot be read."""
+        if path.suffix.lower() in MELS:
+            raise DataError(
+                f"{path}: mels, of which a vocoder makes sound, but this model restores sounds; give it sounds, or skip it: "
+                "--skip-bad"
+            )
         with open_sound(path) as file:
             rate = self.result_rate(path, file.rate, out)
             yield Result(rate, file.channels, self.blocks(file.blocks(), file.rate, rate))
@@ -205,6 +211,23 @@ class SoundRestorer(Ready):
                 f"{model}: its output is not finite, so its weights are no good; choose another model"
             )
         return made
+
+
+def check_sound(sound: Tensor, dimensions: tuple[int, ...], least: int = 1) -> None:
+    """Raises DataError for what is no sound of so many dimensions and samples."""
+    few = sound.ndim not in dimensions or sound.numel() < least
+    if few or not sound.is_floating_point() or not sound.isfinite().all():
+        shapes = " or ".join(["(T,)", "(C, T)"][n - 1] for n in dimensions)
+        raise DataError(
+            f"a sound {sound.dtype} {tuple(sound.shape)}: expected finite floats {shapes} in -1..1 of at least one sample"
+        )
+
+
+def checked(chunks: Iterable[Tensor]) -> Iterator[Tensor]:
+    """Chunks (C, T) of a sound as float32 on the CPU. Raises DataError as `check_sound`."""
+    for chunk in chunks:
+        check_sound(chunk, (2,), 0)
+        yield chunk.cpu().float()
 
 
 class _Counted:

@@ -69,6 +69,11 @@ class VocoderConfig(AdversarialAudioConfig):
     def __post_init__(self):
         super().__post_init__()
         self.spec.check_segment(self.segment)
+        if self.mel_weight and self.segment <= losses.SHORTEST:
+            raise ConfigError(
+                f"segment {self.segment}: the loss of mels needs more than {losses.SHORTEST} samples; give longer ones, or "
+                "mel_weight 0"
+            )
         if not self.mel_weight + self.magnitude_weight + self.phase_weight:
             raise ConfigError(
                 "mel_weight 0, magnitude_weight 0, phase_weight 0: the first stage has no loss; give one of them"

@@ -10,15 +10,16 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from multigen.audio.networks.amplitude_phase import AmplitudePhaseGenerator, ExportedGenerator, hop_of
+from multigen.audio.networks.amplitude_phase import AmplitudePhaseGenerator, ExportedGenerator, n_fft_of
 from multigen.audio.rates import resampled
 from multigen.audio.restoration.adversarial import AdversarialAudioConfig, AdversarialAudioTrainer
-from multigen.audio.restoration.restorer import PART, SoundRestorer
+from multigen.audio.restoration.restorer import PART, SoundRestorer, check_sound, checked
 from multigen.audio.restoration.streaming import in_parts, streamed
 from multigen.audio.restoration.test_sets import Degrade
 from multigen.audio.speech import examine
 from multigen.audio.store import Store
 from multigen.console import say
+from multigen.errors import ConfigError
 from multigen.tasks.graph import Graph
 
 __all__ = ["Extender", "WaveConfig", "WaveRestorer", "WaveTrainer"]
@@ -39,7 +40,11 @@ class WaveConfig(AdversarialAudioConfig):
 
     def __post_init__(self):
         super().__post_init__()
-        hop_of(self.rate)
+        least = n_fft_of(self.rate) // 2 + 1
+        if self.segment < least:
+            raise ConfigError(
+                f"segment {self.segment}: shorter than the generator's windows need; expected {least} or more"
+            )
 
 
 C = TypeVar("C", bound=WaveConfig)
@@ -109,6 +114,7 @@ class Extender(WaveRestorer):
         return max(rate, self.rate)
 
     def __call__(self, sound: Tensor) -> Tensor:
+        check_sound(sound, (1,))
         x = sound.cpu().float()[None]
         return self.extended(x, _bandwidth_of([x], self.rate))[0]
 
@@ -116,7 +122,7 @@ class Extender(WaveRestorer):
         """As `SoundRestorer.stream`, of a sound of this bandwidth, Hz; None: the widest that was
         trained on."""
         function = functools.partial(self.extended, bandwidth=self.bandwidth if bandwidth is None else bandwidth)
-        return streamed(in_parts(chunks, PART), function, self.radius, self.step)
+        return streamed(in_parts(checked(chunks), PART), function, self.radius, self.step)
 
     def blocks(self, sound: Iterable[Tensor], rate: int, out: int) -> Iterator[Tensor]:
         """As `SoundRestorer.blocks`; the sound is read to its end first, for its bandwidth, and

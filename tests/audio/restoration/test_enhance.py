@@ -36,6 +36,7 @@ def ratio(mixed: Tensor, clean: Tensor) -> float:
     [
         ({"snr": (15, 0)}, "snr 15 0: expected the smaller one first"),
         ({"snr": (-30, 0)}, "snr"),
+        ({"segment": 64, "spectrum_width": 0}, "segment 64: shorter than the generator's .* expected"),
         ({"noise": ()}, "noise of no kind: expected some of drums, coloured, babble"),
         ({"noise": ("babble", "babble")}, "noise babble babble: .* each once"),
         ({"amplitude_weight": 0, "complex_weight": 0, "wave_weight": 0}, "no loss"),

@@ -43,6 +43,7 @@ def test_networks_have_the_parameters_of_their_table() -> None:
         ({"amplitude_weight": 0, "complex_weight": 0}, "no loss of amplitudes"),
         ({"pretrain_steps": 0, "steps": 0}, "nothing to train"),
         ({"discriminator_width": 0, "spectrum_width": 0}, "no discriminator for the second stage"),
+        ({"segment": 128, "spectrum_width": 0}, "shorter than the generator's .* expected"),
         ({"segment": 1_000}, "segment 1000: the discriminators of spectra need more than 1024"),
     ],
 )

@@ -91,6 +91,10 @@ def test_long_mels_in_parts_are_the_whole(tmp_path: Path, monkeypatch: pytest.Mo
         ({"rate": 11_025}, "does not divide into 80 frames a second: 137.812 samples each; choose a rate"),
         ({"segment": 2_050}, "expected a multiple of the hop"),
         ({"segment": 1_000}, "discriminators of spectra need more than 1024 samples"),
+        (
+            {"rate": 4_000, "hop": 20, "n_fft": 40, "segment": 60, "bands": 4, "spectrum_width": 0},
+            "segment 60: the loss of mels needs more than 64",
+        ),
         ({"bands": 300}, "hold no frequency"),
         ({"pretrain_steps": 0, "steps": 0}, "nothing to train"),
         ({"discriminator_width": 0, "spectrum_width": 0}, "no discriminator for the second stage"),

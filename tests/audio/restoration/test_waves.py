@@ -18,10 +18,12 @@ from multigen.audio.restoration import extend as extending
 from multigen.audio.restoration.degradations import narrowed
 from multigen.audio.restoration.enhance import EnhanceTrainer
 from multigen.audio.restoration.extend import ExtendTrainer
+from multigen.audio.restoration.restorer import SoundRestorer
+from multigen.audio.restoration.vocoder import PRESETS, Generator, VocoderTrainer
 from multigen.audio.restoration.waves import CROSSOVER, Extender, WaveRestorer
 from multigen.audio.voice import utterance
 from multigen.engine import Run
-from multigen.errors import CheckpointError, ConfigError
+from multigen.errors import CheckpointError, ConfigError, DataError
 from multigen.tasks.restoration.blending import blend, check_start
 from tests import tiny
 
@@ -185,3 +187,37 @@ def test_models_whose_networks_are_two_functions_are_neither_mixed_nor_started_f
     run = Run(out=str(tmp_path / "run"), start=str(b), device="cpu", precision="fp32")
     with pytest.raises(CheckpointError, match="its weights fit, but are of another function: fills"):
         EnhanceTrainer(enhance.config, run).prepare()
+
+
+def models(network: AmplitudePhaseGenerator) -> list[SoundRestorer]:
+    config = replace(PRESETS["tiny"], width=4)
+    return [
+        WaveRestorer(network),
+        Extender(network, 2_000),
+        VocoderTrainer(config).restorer_of(Generator(config.spec, 4, 1)),
+    ]
+
+
+@pytest.mark.parametrize(
+    "sound",
+    [torch.zeros(2, 500), torch.full((500,), torch.nan), torch.zeros(500, dtype=torch.int16), torch.zeros(0)],
+    ids=["two channels", "NaN", "integers", "nothing"],
+)
+def test_what_is_no_sound_is_refused_wherever_it_is_passed(network: AmplitudePhaseGenerator, sound: Tensor) -> None:
+    for model in models(network):
+        with pytest.raises(DataError, match=r"a sound torch\..*: expected finite floats \(T,\) in -1..1"):
+            model(sound)
+        with pytest.raises(DataError, match=r"expected finite floats \(C, T\) in -1..1"):
+            list(model.stream([torch.zeros(1, 900), sound if sound.ndim == 1 else sound[None]]))
+
+
+def test_chunks_of_double_precision_are_taken(network: AmplitudePhaseGenerator, narrow: Tensor) -> None:
+    for model in models(network):
+        made = torch.cat([*model.stream([narrow[None].double()[:, :3_000]])], 1)
+        assert made.dtype == torch.float32 and made.shape == (1, 3_000)
+
+
+def test_mels_are_not_for_a_model_of_sounds(network: AmplitudePhaseGenerator, tmp_path: Path) -> None:
+    model = WaveRestorer(network)
+    with pytest.raises(DataError, match=r"a.npy: mels, of which a vocoder"), model.restored(tmp_path / "a.npy"):
+        pass
