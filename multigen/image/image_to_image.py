@@ -142,14 +142,15 @@ class ImageToImage(Ready):
     def seconds(self, sizes: Sequence[tuple[int, int]]) -> float:
         """Estimated time for images of these sizes (height, width), from one timed tile of
         noise."""
-        side = min(TIMED, self.tile)
+        side = self._side(min(TIMED, self.tile))
         window = np.random.default_rng(0).integers(0, 256, (side, side, 3), np.uint8)
         self._network(window[:8, :8])  # memory is taken at the first pass
         began = time.perf_counter()
         self._network(window)
         pace = (time.perf_counter() - began) / side**2
         with_surroundings = [
-            math.prod(length + 2 * self.radius * ((length - 1) // self.tile) for length in size) for size in sizes
+            math.prod(self._side(length + 2 * self.radius * ((length - 1) // self.tile)) for length in size)
+            for size in sizes
         ]
         return pace * sum(with_surroundings)
 
@@ -168,8 +169,12 @@ class ImageToImage(Ready):
     def _continued(self, window: np.ndarray) -> np.ndarray:
         """(h, w, C) with its reflection at the right and below, so that the sides are of the
         `multiple` and not below `least`."""
-        more = [(0, multiple(max(side, self.least), self.multiple) - side) for side in window.shape[:2]]
+        more = [(0, self._side(side) - side) for side in window.shape[:2]]
         return np.pad(window, (*more, (0, 0)), mode="reflect") if any(after for _, after in more) else window
+
+    def _side(self, length: int) -> int:
+        """The side of what the network is given for one of this length."""
+        return multiple(max(length, self.least), self.multiple)
 
     def _finite(self, window: Tensor, most: int) -> Tensor:
         """The network's output (3, s h, s w), float32 or float64, for (1 or 3, h, w) in 0..most. A

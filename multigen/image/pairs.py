@@ -18,6 +18,7 @@ def match_pairs(
     scale: int = 1,
     option: str = "target",
     skipped: list[tuple[Path, str]] | None = None,
+    remedy: str = "",
 ) -> dict[str, Photo]:
     """The image of `others` for each photograph, matched without suffixes.
 
@@ -26,6 +27,7 @@ def match_pairs(
         option: that names the folder of `others`, for errors.
         skipped: (path, reason) of photographs without a pair are added to it; None: they are an
             error.
+        remedy: words at the end of that error: where to put what is missing, and what else helps.
 
     Raises DataError where names or sizes do not match.
     """
@@ -51,7 +53,7 @@ def match_pairs(
         at = f" at x{scale}" if scale > 1 else ""
         raise DataError(
             f"{option}: {counted(len(wrong), 'images')} of {len(photos)} without a pair{at}: "
-            f"{listed([reason for _, reason in wrong])}; give each photograph an image of its name and size"
+            f"{listed([reason for _, reason in wrong])}; give each photograph an image of its name and size{remedy}"
         )
     return pairs
 

@@ -189,7 +189,7 @@ class ImageRestorationTrainer(RestorationTrainer[C]):
             )
         if c.low:
             low = open_photos(c.low, split=split, skip_bad=c.skip_bad, frames=c.frames)
-            self.pairs = {**self.pairs, **match_pairs(photos, low, self.scale, "low")}
+            self.pairs = {**self.pairs, **match_pairs(photos, low, self.scale, "low", remedy=f" in {c.low}")}
         return photos
 
     def parts(self) -> Parts | None:

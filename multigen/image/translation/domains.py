@@ -31,12 +31,13 @@ from multigen.image.translation.sides import (
     read_side,
 )
 
-__all__ = ["HALVES", "DomainSet", "DomainSource", "Domains", "Settings", "open_domains", "task_of"]
+__all__ = ["FEW", "HALVES", "DomainSet", "DomainSource", "Domains", "Settings", "open_domains", "task_of"]
 
 HALVES = "halves"
 """The setting `task` of data whose pictures are A and B side by side."""
 HELD_OUT = "embedded-held-out"
 TESTED, MOST_TESTED = 64, 1_000  # images that are measured on at most: held out of the data, and of a test set
+FEW = 10  # images, with fewer of which a checkpoint is not chosen by a Fréchet distance
 APART = 32  # images, with fewer of which both domains have all that are pairs
 FOLDERS = {"train": "train", "validation": "val", "test": "test"}
 """Split -> the folders trainA and trainB, ..., of data in one folder, as of CycleGAN's authors."""
@@ -191,6 +192,11 @@ def open_domains(c: Settings, paired: bool) -> Domains:
     fewest = min(len(train.a), len(train.b))
     tested = 0 if test else max(1, min(TESTED, fewest // 10))
     checked = min(c.validation_size, fewest // 10 if validation is None else min(len(validation.a), len(validation.b)))
+    if not paired and c.validation_size and checked < FEW:
+        say_once(
+            f"{counted(checked, 'images')} for validation, and a Fréchet distance takes {FEW}: the last checkpoint is used"
+        )
+        checked = checked if train.aligned else 0  # next to the truth they say something
     needed = tested + (checked if validation is None else 0) + 1
     if fewest < needed:
         few = c.data if len(train.a) == fewest else c.target

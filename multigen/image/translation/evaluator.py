@@ -15,7 +15,7 @@ from multigen.image.metrics import DEFINITIONS as IMAGE
 from multigen.image.metrics import NOISY, ssim
 from multigen.image.perceptual import DEFINITIONS as DISTANCES
 from multigen.image.perceptual import PerceptualDistance
-from multigen.image.translation.domains import DomainSet
+from multigen.image.translation.domains import FEW, DomainSet
 from multigen.metrics.distances import DEFINITIONS as SETS
 from multigen.metrics.distances import Moments, frechet_distance
 from multigen.tasks.translation.base import Translate
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 __all__ = ["FEW", "FRECHET", "chroma_error", "definitions", "saturation", "score", "sheet"]
 
 FRECHET = "fd_efficientnet_lite0"
-FEW = 10  # images of a paired set, with fewer of which the Fréchet distance is left out
 GREY = 0.01  # saturation of a domain, below which it has none to compare with
 SIDE = 160  # pixels: the longer side of an image that is shown
 ERRORS = ("error", "ssim", "chroma_error")  # next to the truth; of the first, the mean square, psnr is made

@@ -9,13 +9,14 @@ from typing import Literal, Protocol, Self, overload
 import torch
 from torch import Tensor
 
+from multigen.console import counted, say_once
 from multigen.data.folders import NoTestSplit
 from multigen.data.locate import locate
 from multigen.errors import DataError
 from multigen.image.arrays import read_arrays
 from multigen.image.datasets import FETCH, open_images
 from multigen.image.files import EMBEDDED_NAMES, Photo, fingerprint, open_photos, read_image
-from multigen.image.pairs import match_pairs
+from multigen.image.pairs import listed, match_pairs, stem_of
 from multigen.image.sizes import Size, resized
 from multigen.image.translation.made import Make
 
@@ -135,7 +136,14 @@ def matched(c: DataSettings, data: str, target: str, split: str, skipped: Skippe
             )
         return a, b
     photos, others = (photos_of(c, each, split, skipped) for each in (data, target))
-    pairs = match_pairs(photos, others, skipped=skipped if c.skip_bad else None)
+    remedy = f" in {target}, or leave out those without: --skip-bad"
+    pairs = match_pairs(photos, others, skipped=skipped if c.skip_bad else None, remedy=remedy)
+    names = {stem_of(photo) for photo in photos}
+    if surplus := [photo.name for photo in others if stem_of(photo) not in names]:
+        say_once(
+            f"target {target}: not used, without an image of its name in {data}: {counted(len(surplus), 'images')} of "
+            f"{len(others)}: {listed(surplus)}"
+        )
     photos = [photo for photo in photos if photo.name in pairs]
     if not photos:
         raise DataError(f"target {target}: no image has the name and size of one in {data}; give each a pair")

@@ -13,7 +13,7 @@ from PIL import Image
 from multigen.engine.batches import Stream
 from multigen.errors import ConfigError, DataError
 from multigen.image.translation.base import ImageTranslationConfig
-from multigen.image.translation.domains import Domains, open_domains, task_of
+from multigen.image.translation.domains import FEW, Domains, open_domains, task_of
 from multigen.image.translation.made import MADE
 from tests import tiny
 
@@ -149,6 +149,26 @@ def test_a_made_domain_shows_nothing_that_the_other_shows_but_the_truth_is_teste
     assert domains.validation is not None and len(domains.validation.inputs) == 6
     held = {*levels(test.inputs), *levels(domains.validation.inputs)}
     assert len(held) == 12 and not held & (a | b)
+
+
+@pytest.mark.parametrize(("count", "checked"), [(99, 9), (100, 10)])
+def test_no_images_are_held_out_for_a_distance_that_takes_more(
+    tmp_path: Path, count: int, checked: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Next to the truth fewer say something too, but choose no checkpoint."""
+    arrays = np.zeros((count, 8, 8), np.uint8)
+    for name in "ab":
+        np.savez(tmp_path / f"{name}.npz", images=arrays)
+    domains = opened(tmp_path / "a.npz", False, target=str(tmp_path / "b.npz"), validation_size=16)
+    said = (
+        "9 images for validation, and a Fréchet distance takes 10: the last checkpoint is used"
+        in capsys.readouterr().err
+    )
+    assert said == (domains.validation is None) == (checked < FEW)
+    assert len(domains.train.a) == count - len(domains.tests[0].inputs) - (0 if said else checked)
+    made = opened(tmp_path / "a.npz", False, task="blur", validation_size=16)
+    assert made.validation is not None and made.validation.paired and len(made.validation.inputs) == checked
+    assert opened(tmp_path / "a.npz", True, task="blur", validation_size=3).validation is not None
 
 
 def test_few_photographs_serve_as_both_domains() -> None:
@@ -339,6 +359,19 @@ def test_what_cannot_be_is_refused_by_name(tmp_path: Path, make: Callable[[Path]
     unpaired = made.pop("unpaired", False)
     with pytest.raises((ConfigError, DataError), match=words):
         opened(made.pop("data"), not unpaired, **made)
+
+
+def test_pairs_that_are_missing_are_named_with_their_folder_and_the_way_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = unmatched(tmp_path)
+    way_out = rf"in {made['target']}, or leave out those without: --skip-bad$"
+    with pytest.raises(DataError, match=way_out):
+        opened(made["data"], True, target=made["target"])
+    flat(tmp_path / "b", {"0.png": 0, "x.png": 8, "y.png": 9})
+    opened(made["data"], True, target=made["target"])
+    said = f"target {tmp_path / 'b'}: not used, without an image of its name in {tmp_path / 'a'}: 2 images of 5: x.png; y.png"
+    assert said in capsys.readouterr().err
 
 
 def test_what_has_no_pair_is_skipped_and_listed(tmp_path: Path) -> None:

@@ -50,6 +50,29 @@ def test_images_of_any_size_are_continued_and_cut_back(negative: Translator, siz
     assert torch.equal(negative.translate(image), 255 - image)
 
 
+@pytest.mark.parametrize(("size", "given"), [((512, 512), (512, 512)), ((300, 20), (512, 256)), ((8, 8), (256, 256))])
+def test_the_time_of_images_is_that_of_what_the_network_is_given(
+    size: tuple[int, int], given: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a clock that goes on by a second for a million pixels."""
+    clock = [0.0]
+
+    class Timed(Negative):
+        multiple = least = 256
+
+        def forward(self, image: Tensor) -> Tensor:
+            clock[0] += image.shape[2] * image.shape[3] / 1e6
+            return image
+
+    monkeypatch.setattr("time.perf_counter", lambda: clock[0])
+    model = Translator({"AB": Timed()})
+    estimated = model.seconds([size] * 4)
+    clock[0] = 0.0
+    for _ in range(4):
+        model(torch.zeros(3, *size, dtype=torch.uint8))
+    assert estimated == pytest.approx(clock[0]) == 4 * given[0] * given[1] / 1e6
+
+
 @pytest.mark.parametrize("build", [lambda: network(3), lambda: ResNetGenerator(4, 1)])
 @pytest.mark.parametrize("size", [(1, 1), (2, 9), (13, 21)])
 def test_an_image_smaller_than_the_networks_halvings_is_translated(build: Any, size: tuple[int, int]) -> None:
