@@ -290,7 +290,9 @@ def check_written(path: Path, rate: int, channels: int) -> None:
         raise ConfigError(f"{path}: suffix {path.suffix!r}, expected one of {' '.join(WRITES)}; name the file so")
     kind, subtypes, most = WRITES[path.suffix.lower()]
     if channels > most:
-        raise ConfigError(f"{path}: {channels} channels in {kind}, expected at most {most}; choose another suffix")
+        more = max(WRITES, key=lambda suffix: WRITES[suffix][2])
+        advice = f"write {more}" if channels <= WRITES[more][2] else "mix some of them first"
+        raise ConfigError(f"{path}: {channels} channels in {kind}, expected at most {most}; {advice}")
     try:
         soundfile.SoundFile(io.BytesIO(), "w", rate, channels, subtypes[0], format=kind).close()
     except (soundfile.SoundFileError, ValueError, OverflowError, TypeError) as error:

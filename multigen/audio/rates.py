@@ -10,23 +10,29 @@ from torch import Tensor, nn
 
 from multigen.errors import ConfigError, DataError
 
-__all__ = ["check_rates", "resample", "resampled", "uniform"]
+__all__ = ["RAISED", "are_near", "check_rates", "resample", "resampled", "uniform"]
 
 FILTER_WIDTH = 64
 """Zero crossings on each side of the resampler's windowed sinc. With torchaudio's 6 a tone at 1.05
 of the new Nyquist frequency comes back as a third of its amplitude and one at .9 loses a quarter;
 with 64, under .001 both; as fast."""
 KERNEL = 1 << 27  # numbers in a resampler's filters, at most: a gigabyte
-RAISED = 64  # times that a rate is raised at most
+RAISED = 64
+"""Times that a rate is raised at most."""
 PIECE = 1 << 19  # frames resampled at once
+
+
+def are_near(before: int, after: int) -> bool:
+    """Whether `resample` takes less than gigabytes from one rate to the other."""
+    shared = math.gcd(before, after)
+    old, new = before // shared, after // shared
+    return old * new + 2 * FILTER_WIDTH * max(old, new) <= KERNEL and after <= RAISED * before
 
 
 def check_rates(path: str | Path, before: int, after: int) -> None:
     """Raises DataError for a rate of a file, in a damaged header as a rule, from which `resample`
     would take gigabytes."""
-    shared = math.gcd(before, after)
-    old, new = before // shared, after // shared
-    if old * new + 2 * FILTER_WIDTH * max(old, new) > KERNEL or after > RAISED * before:
+    if not are_near(before, after):
         raise DataError(
             f"{path}: expected a whole sound file, but its rate of {before} Hz cannot be brought to the {after} Hz that are "
             "wanted; repair or remove it, or skip it: --skip-bad"

@@ -39,7 +39,9 @@ def restore_sounds(verb: str, inputs: list[Path], out: Path, model: str, options
     check_targets(jobs.values(), options.replaces, other)
     if options.skip_bad:
         check_targets([folder / LIST], options.replaces, other, is_list)
-    bad = _restore(verb, load_restorer(verb, model, options), jobs, options)
+    restorer = load_restorer(verb, model, options)
+    _check_rate(restorer, jobs, options.rate)
+    bad = _restore(verb, restorer, jobs, options)
     made = {source: target for source, target in jobs.items() if source not in bad}
     noun = MODALITIES["audio"].items
     report_bad(folder, bad, noun)
@@ -74,6 +76,16 @@ def _check_options(options: Options) -> None:
         raise ConfigError(f"--{wrong[0]}: for images, and the model is of sounds; leave it out")
     if options.rate is not None and options.rate < 1:
         raise ConfigError(f"--rate {options.rate}: expected 1 Hz or more, such as 16000")
+
+
+def _check_rate(restorer: Any, jobs: Jobs, rate: int | None) -> None:
+    """Raises ConfigError for a rate of the results that the model or a format does not have."""
+    from multigen.audio.files import check_written
+
+    if rate is not None:
+        restorer.check_rate(rate)
+        for target in {target.suffix: target for target in jobs.values()}.values():
+            check_written(target, rate, 1)
 
 
 def _restore(verb: str, restorer: Any, jobs: Jobs, options: Options) -> dict[Path, str]:

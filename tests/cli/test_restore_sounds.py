@@ -229,6 +229,24 @@ def test_bad_files_are_skipped_if_asked(model: Path, tmp_path: Path, capsys: pyt
     assert len(message["files"]) == 1 and [Path(each["path"]).name for each in message["skipped"]] == ["b.wav", "c.npy"]
 
 
+def test_a_file_that_no_format_holds_does_not_stop_the_others(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import soundfile
+
+    (tmp_path / "in").mkdir()
+    soundfile.write(tmp_path / "in" / "a.wav", np.zeros((900, 12)) + 0.1, 8_000)
+    write_sound(tmp_path / "in" / "b.wav", sentence(), 8_000)
+    words = [tmp_path / "in", "--model", model, "--out", tmp_path / "out"]
+    assert restore(*words) == 2
+    assert "a.wav: 12 channels in WAV, expected at most 8; mix some of them first" in capsys.readouterr().err
+    assert restore(*words, "--skip-bad") == 0 and (tmp_path / "out" / "b.wav").exists()
+    assert "1 skipped" in capsys.readouterr().out
+    write_sound(tmp_path / "c.wav", torch.full((3, 900), 0.1), 96_000)
+    assert restore(tmp_path / "c.wav", "--model", model, "--out", tmp_path / "c.mp3") == 2
+    assert "3 channels in MP3, expected at most 2; write ." in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -239,6 +257,8 @@ def test_bad_files_are_skipped_if_asked(model: Path, tmp_path: Path, capsys: pyt
         (["--crf", "20"], "--crf is for films"),
         (["--rate", "0"], "--rate 0: expected 1 Hz or more"),
         (["--rate", "7919"], None),
+        (["--rate", "10000000"], "error: rate 10000000: the model's 8000 Hz cannot be brought to it; expected a usual"),
+        (["--rate", "10000000", "--skip-bad"], "error: rate 10000000: the model's 8000 Hz"),
         (["--out", "b.aiff"], "files of .aiff are read, not written; expected .flac .mp3 .ogg .wav"),
         (["--out", "b.mp3", "--rate", "9999"], "MP3 at 9999 Hz cannot be encoded"),
         (["--model", "nowhere"], "nowhere"),

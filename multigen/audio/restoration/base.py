@@ -104,9 +104,9 @@ class AudioRestorationTrainer(RestorationTrainer[C]):
 
     # ---------------------------------------------------------------------------------- what a method may state
 
-    def corrupt(self, sound: Tensor, rng: np.random.Generator) -> dict[str, Tensor]:
-        """The tensors of a batch for a segment with its margins (margin + segment + margin,): here
-        "target" alone."""
+    def corrupt(self, sound: Tensor, rng: np.random.Generator, name: str = "") -> dict[str, Tensor]:
+        """The tensors of a batch for a segment with its margins (margin + segment + margin,) of the
+        recording `name`: here "target" alone."""
         return {"target": sound[self.margin :][: self.config.segment]}
 
     def degrade(self, sound: Tensor, name: str) -> Tensor:

@@ -129,12 +129,13 @@ class Noises:
             torch.cat([drum(kind, HITS, rate // 2, rate)[:, 0] for kind in CLASSES]) if "drums" in kinds else None
         )
 
-    def draw(self, length: int, rng: np.random.Generator, kind: str = "") -> Tensor:
-        """Noise (length,), of this kind, or one drawn at random."""
+    def draw(self, length: int, rng: np.random.Generator, kind: str = "", without: int = -1) -> Tensor:
+        """Noise (length,), of this kind, or one drawn at random. `without`: the number of a voice
+        that babble is not made of."""
         kind = kind or str(rng.choice(self.kinds))
         if kind == "coloured":
             return coloured(length, self.rate, rng.uniform(*SLOPES), rng)
-        return self._drums(length, rng) if kind == "drums" else self._babble(length, rng)
+        return self._drums(length, rng) if kind == "drums" else self._babble(length, rng, without)
 
     def _drums(self, length: int, rng: np.random.Generator) -> Tensor:
         assert self.hits is not None
@@ -146,11 +147,14 @@ class Noises:
             noise[at : at + size] += self.hits[int(rng.integers(len(self.hits)))] * float(rng.uniform(0.3, 1))
         return noise[size : size + length]
 
-    def _babble(self, length: int, rng: np.random.Generator) -> Tensor:
-        """Several voices at once, each of the same loudness, repeated where they are shorter."""
+    def _babble(self, length: int, rng: np.random.Generator, without: int) -> Tensor:
+        """Several voices at once, none twice, each of the same loudness, repeated where they are
+        shorter. Of one voice alone it is made backwards, where that is to be left out."""
+        others = [voice for i, voice in enumerate(self.voices) if i != without] or [self.voices[0].flip(0)]
+        count = min(int(rng.integers(SPEAKERS[0], SPEAKERS[1] + 1)), len(others))
         noise = torch.zeros(length)
-        for _ in range(int(rng.integers(SPEAKERS[0], SPEAKERS[1] + 1))):
-            voice = self.voices[int(rng.integers(len(self.voices)))]
+        for number in rng.choice(len(others), count, replace=False):
+            voice = others[int(number)]
             at = int(rng.integers(len(voice)))
             voice = voice.roll(-at).repeat(-(-length // len(voice)))[:length]
             noise += voice / voice.square().mean().sqrt().clamp(min=1e-4)

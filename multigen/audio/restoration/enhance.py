@@ -16,7 +16,7 @@ by errors of compressed amplitudes, of the compressed spectrum and of the sound,
 discriminators too.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
@@ -45,7 +45,8 @@ VOICES, LONGEST = 64, 10  # recordings, and seconds of each, that babble is made
 class EnhanceConfig(WaveConfig):
     noise: tuple[Literal["drums", "coloured", "babble"], ...] = ("drums", "coloured", "babble")
     """Kinds of noise, as often as each other: drum patterns, coloured noise of any slope from -12
-    to 6 dB an octave, and babble of three to six of the other recordings."""
+    to 6 dB an octave, and babble of three to six of the other recordings, or of fewer where there
+    are no more."""
     snr: tuple[float, float] = (0.0, 15.0)
     """Range of the signal-to-noise ratio, dB."""
     amplitude_weight: float = 45.0
@@ -96,6 +97,8 @@ class EnhanceTrainer(WaveTrainer[EnhanceConfig]):
     metrics = ("pesq", "stoi", "si_sdr", "dnsmos", "lsd", "multi_stft")
     slow = ("dnsmos",)
     noises: Noises
+    voices: Mapping[str, int]
+    """The recordings that babble is made of: name -> number."""
 
     # ---------------------------------------------------------------------------------- data
 
@@ -105,11 +108,12 @@ class EnhanceTrainer(WaveTrainer[EnhanceConfig]):
         chosen = sorted(items, key=lambda each: hash_of(each.name, 0))[:VOICES]
         voices = [recording.part(0, LONGEST * c.rate)[0] for recording in chosen]
         self.noises = Noises(c.rate, voices, c.noise)
+        self.voices = {recording.name: i for i, recording in enumerate(chosen)}
         return super().to_source(items)
 
-    def corrupt(self, sound: Tensor, rng: np.random.Generator) -> dict[str, Tensor]:
-        """A segment, and a mix of it with noise."""
-        noise = self.noises.draw(len(sound), rng)
+    def corrupt(self, sound: Tensor, rng: np.random.Generator, name: str = "") -> dict[str, Tensor]:
+        """A segment, and a mix of it with noise, which holds nothing of its own recording."""
+        noise = self.noises.draw(len(sound), rng, without=self.voices.get(name, -1))
         return {"target": sound, "input": mix(sound, noise, rng.uniform(*self.config.snr))}
 
     def to_set(self, name: str, items: Sequence[Recording], skipped: Skipped | None) -> TestSet | None:

@@ -98,7 +98,7 @@ class ExtendTrainer(WaveTrainer[ExtendConfig]):
     def margin(self) -> int:
         return round(MARGIN * self.config.rate)
 
-    def corrupt(self, sound: Tensor, rng: np.random.Generator) -> dict[str, Tensor]:
+    def corrupt(self, sound: Tensor, rng: np.random.Generator, name: str = "") -> dict[str, Tensor]:
         """A segment, and itself through a low-pass filter of a bandwidth drawn evenly by
         octaves."""
         c, (low, high) = self.config, self.config.bandwidth

@@ -7,6 +7,7 @@ from multigen.audio.files import check_written, write_blocks
 from multigen.audio.restoration.restorer import SoundRestorer
 from multigen.audio.store import Store
 from multigen.console import say
+from multigen.errors import ConfigError, DataError
 from multigen.storage.files import writing
 from multigen.storage.provenance import NO_PROVENANCE, Provenance, text
 
@@ -22,11 +23,14 @@ def restore_file(
     Args:
         rate: of the result, Hz; 0: what the model gives for that of the source.
 
-    Raises DataError for a file that cannot be read, ConfigError for a format that has not so many
-    channels or not this rate.
+    Raises DataError for a file that cannot be read, and for one of more channels, or of another
+    rate, than the format of the result has; ConfigError for a `rate` that the model cannot reach.
     """
     with restorer.restored(source, rate) as result:
-        check_written(target, result.rate, result.channels)
+        try:
+            check_written(target, result.rate, result.channels)
+        except ConfigError as error:  # of a number of channels or a rate that only this source has
+            raise DataError(f"{source}: {error}, or skip it: --skip-bad") from error
         sound, peak = Store(result.channels), 0.0
         for block in result.blocks:
             sound.append(block)

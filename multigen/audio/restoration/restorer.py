@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from multigen.audio.files import check_rates, open_sound
-from multigen.audio.rates import resampled
+from multigen.audio.rates import RAISED, are_near, resampled
 from multigen.audio.recordings import VOICE
 from multigen.audio.restoration.evaluator import GAP, HEIGHT, WIDTH, spectrogram
 from multigen.audio.restoration.streaming import in_parts, streamed
@@ -121,8 +121,11 @@ class SoundRestorer(Ready):
     ) -> Iterator[Tensor]:
         """As `restore`, of blocks (C, T) at one rate: blocks of the result at the rate `out`, in
         memory for a few of them, by `stream`, which is the model's own where none is given."""
-        if rate < 1 or out < 1:
-            raise ConfigError(f"from {rate} Hz to {out} Hz: expected rates of at least 1")
+        self.check_rate(out)
+        if rate < 1 or not are_near(rate, self.rate):
+            raise ConfigError(
+                f"a sound of {rate} Hz cannot be brought to the model's {self.rate} Hz; expected a usual rate, such as 16000"
+            )
         counted = _Counted(sound)
         result = resampled((stream or self.stream)(resampled(counted, rate, self.rate)), self.rate, out)
         made = 0
@@ -140,10 +143,30 @@ class SoundRestorer(Ready):
         """The result for a file, made as its blocks are asked for; `out` as in `restore`. Raises
         DataError for a file that cannot be read."""
         with open_sound(path) as file:
-            rate = out or self.rate_for(file.rate)
-            check_rates(path, file.rate, self.rate)
-            check_rates(path, self.rate, rate)
+            rate = self.result_rate(path, file.rate, out)
             yield Result(rate, file.channels, self.blocks(file.blocks(), file.rate, rate))
+
+    def result_rate(self, path: Path, rate: int, out: int) -> int:
+        """The rate, Hz, of the result for a file: `out`, or that for its own. Raises DataError
+        where the file's rate cannot be brought to the model's and back, ConfigError for another
+        `out` that cannot be reached."""
+        check_rates(path, rate, self.rate)
+        if out:
+            self.check_rate(out)
+        elif not are_near(self.rate, self.rate_for(rate)):
+            raise DataError(
+                f"{path}: a rate of {rate} Hz, to which the model's {self.rate} Hz cannot be brought back; give another rate "
+                "for the result: --rate, or skip it: --skip-bad"
+            )
+        return out or self.rate_for(rate)
+
+    def check_rate(self, out: int) -> None:
+        """Raises ConfigError for a rate that results cannot have, Hz."""
+        if out < 1 or not are_near(self.rate, out):
+            raise ConfigError(
+                f"rate {out}: the model's {self.rate} Hz cannot be brought to it; expected a usual one of at most "
+                f"{RAISED * self.rate} Hz, such as 16000 or 44100"
+            )
 
     def sheet(self, n: int, seed: int = 0) -> "Picture":
         """Spectrograms of n sentences of the speaking machine, restored, side by side; the same for

@@ -13,9 +13,9 @@ from multigen.errors import DataError
 
 __all__ = ["Beside", "Corrupt", "SegmentSource"]
 
-Corrupt = Callable[[Tensor, np.random.Generator], dict[str, Tensor]]
-"""(a segment with its margins, float32 (margin + segment + margin,); its draws) -> the tensors of a
-batch: "target" (segment,), "input", and what else is made of it."""
+Corrupt = Callable[[Tensor, np.random.Generator, str], dict[str, Tensor]]
+"""(a segment with its margins, float32 (margin + segment + margin,); its draws; its recording's
+name) -> the tensors of a batch: "target" (segment,), "input", and what else is made of it."""
 Beside = Callable[[Recording, int, int], dict[str, Tensor]]
 """(recording, first sample, samples) -> further tensors of a batch that belong to a segment of
 it."""
@@ -96,7 +96,8 @@ class SegmentSource:
         sound = _around(recording, first, self.segment, self.margin)
         if self.gain:
             sound = sound * float(10 ** (-self.gain * rng.random() / 20))
-        parts = self.corrupt(sound, rng) if self.corrupt else {"target": sound[self.margin :][: self.segment]}
+        target = sound[self.margin :][: self.segment]
+        parts = self.corrupt(sound, rng, recording.name) if self.corrupt else {"target": target}
         return {**parts, **(self.beside(recording, first, self.segment) if self.beside else {})}
 
 

@@ -14,7 +14,7 @@ from multigen.audio import world
 from multigen.audio.checks import require
 from multigen.audio.mels import MelSpec
 from multigen.audio.networks import InverseSTFT
-from multigen.audio.rates import check_rates, resampled
+from multigen.audio.rates import resampled
 from multigen.audio.restoration.mel_files import MELS, read_mels
 from multigen.audio.restoration.restorer import PART, Result, SoundRestorer
 from multigen.audio.restoration.streaming import in_parts, streamed
@@ -63,7 +63,7 @@ class Vocoder(SoundRestorer):
         mels = torch.from_numpy(np.ascontiguousarray(read_mels(path)))
         self.check(mels, str(path))
         rate = out or self.rate
-        check_rates(path, self.rate, rate)
+        self.check_rate(rate)
         yield Result(rate, 1, resampled(self._sound_of([mels.float()], mels.shape[1]), self.rate, rate))
 
     def graph(self) -> Graph:

@@ -49,7 +49,8 @@ def test_what_is_corrupted_has_its_surroundings_and_silence_beyond_the_recording
     write(tmp_path / "a.wav", ramp(100))
     seen: list[Tensor] = []
 
-    def corrupt(sound: Tensor, rng: np.random.Generator) -> dict[str, Tensor]:
+    def corrupt(sound: Tensor, rng: np.random.Generator, name: str) -> dict[str, Tensor]:
+        assert name == "a.wav"
         seen.append(sound)
         return {"target": sound[20:-20], "input": -sound[20:-20]}
 

@@ -112,6 +112,23 @@ def test_babble_holds_nothing_but_the_voices() -> None:
     assert power(noise, 950, 1_050) > power(noise, 2_000, 8_000) + 60
 
 
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_babble_is_of_other_voices_none_of_them_twice(count: int) -> None:
+    time = torch.arange(1_600) / RATE
+    voices = [torch.sin(2 * math.pi * 1_000 * (i + 1) * time) for i in range(count)]
+    noises = Noises(RATE, voices, ("babble",))
+    for seed in range(8):
+        noise = noises.draw(1_600, draws(seed), without=0)
+        powers = [float((noise @ voice) ** 2 + (noise @ voice.roll(RATE // (4_000 * (i + 1)))) ** 2)
+                  for i, voice in enumerate(voices)]  # fmt: skip
+        if count > 1:
+            assert powers[0] < 1e-6 * max(powers)
+            heard = [power for power in powers[1:] if power > 1e-6 * max(powers)]
+            assert min(heard) > max(heard) / 2 and len(heard) == min(len(heard), count - 1)
+        else:
+            assert noise.any() and noise.isfinite().all()
+
+
 @pytest.mark.parametrize(
     ("voices", "kinds", "problem"),
     [

@@ -11,6 +11,7 @@ from torch import Tensor
 
 import multigen
 from multigen.audio.restoration.enhance import PRESETS, EnhanceConfig, EnhanceTrainer
+from multigen.audio.restoration.segments import SegmentSource
 from multigen.audio.restoration.waves import WaveRestorer
 from multigen.audio.voice import utterance
 from multigen.engine import Run
@@ -53,6 +54,25 @@ def test_segments_are_mixed_at_ratios_of_the_range(tmp_path: Path, voices: Path)
     assert all(torch.equal(batch["target"], sound) for batch in batches)
     ratios = [ratio(batch["input"], sound) for batch in batches]
     assert 3 - 1e-3 <= min(ratios) < 4.5 and 7.5 < max(ratios) <= 9 + 1e-3
+
+
+def test_a_segment_is_never_mixed_with_its_own_recording(tmp_path: Path, voices: Path) -> None:
+    trainer = enhance(tmp_path, voices, noise=("babble",))
+    source = trainer.open_data()
+    assert isinstance(source, SegmentSource)
+    left_out: list[int] = []
+    draw = trainer.noises.draw
+
+    def seen(length: int, rng: np.random.Generator, kind: str = "", without: int = -1) -> Tensor:
+        left_out.append(without)
+        return draw(length, rng, kind, without)
+
+    trainer.noises.draw = seen  # pyright: ignore[reportAttributeAccessIssue]
+    for number in range(len(source.recordings)):
+        source._segment(number, np.random.default_rng(0))
+    own = [trainer.noises.voices[number][:100] for number in left_out]
+    assert len(own) == len(source.recordings) > 1
+    assert all(torch.equal(a, b.part(0, 100)[0]) for a, b in zip(own, source.recordings, strict=True))
 
 
 def test_batches_do_not_depend_on_how_they_are_divided(tmp_path: Path, voices: Path) -> None:
