@@ -112,6 +112,8 @@ def _places(inputs: Sequence[Path], out: Path, taken: Modality) -> dict[Path, Pa
             sources = find_files(place, taken)
             report_unread(place, taken)
         else:
+            if "%" in place.name and not place.exists():
+                raise DataError(f"{place}: no such file; numbered frames are given by their folder, {place.parent}")
             check_readable(place, taken)
             sources = [place]
         if _holds(place, out) or (len(inputs) > 1 and place.is_dir() and _real(place) == _real(out)):

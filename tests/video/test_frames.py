@@ -159,3 +159,11 @@ def test_frames_are_not_written_among_their_sources(
         assert upscale(upscaler, source, *words, "--out", folder / out, "--overwrite") == 2
         assert "its frames would be among those of" in capsys.readouterr().err
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_a_pattern_as_a_source_names_the_folder(
+    upscaler: Path, sources: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = sources / "seq"
+    assert upscale(upscaler, folder / "%03d.png", "--fps", "25", "--out", tmp_path / "%03d.png") == 2
+    assert f"no such file; numbered frames are given by their folder, {folder}\n" in capsys.readouterr().err

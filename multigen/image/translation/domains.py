@@ -22,13 +22,14 @@ from multigen.image.files import EMBEDDED_NAMES, set_name
 from multigen.image.translation.made import MADE, made_of
 from multigen.image.translation.sides import (
     DataSettings,
+    Opening,
     Side,
-    Skipped,
     brings,
     halves_of,
     made_from,
     matched,
     read_side,
+    room,
 )
 
 __all__ = ["FEW", "HALVES", "DomainSet", "DomainSource", "Domains", "Settings", "open_domains", "task_of"]
@@ -183,12 +184,12 @@ def open_domains(c: Settings, paired: bool) -> Domains:
     Raises ConfigError for settings that contradict each other, DataError for images that cannot be
     used.
     """
-    skipped: Skipped = []
+    opening = Opening(room())
     if task_of(c) != c.task:
         there = f"target {c.target}: its images are those of B" if c.target else f"{c.data}: A and B are folders in it"
         say_once(f"{there}, and task {c.task} is not used")
-    train = _read(c, c.data, c.target, "train", paired, skipped)
-    test, validation = _tests(c, paired, skipped), _own(c, paired, "validation", skipped)
+    train = _read(c, c.data, c.target, "train", paired, opening)
+    test, validation = _tests(c, paired, opening), _own(c, paired, "validation", opening)
     fewest = min(len(train.a), len(train.b))
     tested = 0 if test else max(1, min(TESTED, fewest // 10))
     checked = min(c.validation_size, fewest // 10 if validation is None else min(len(validation.a), len(validation.b)))
@@ -218,15 +219,15 @@ def open_domains(c: Settings, paired: bool) -> Domains:
         (test.to_set(name),),
         train.fingerprint,
         f"{test.fingerprint} {validation.fingerprint}" if checked else test.fingerprint,
-        tuple(skipped),
+        tuple(opening.skipped),
     )
 
 
-def _tests(c: Settings, paired: bool, skipped: Skipped) -> tuple[str, Both] | None:
+def _tests(c: Settings, paired: bool, opening: Opening) -> tuple[str, Both] | None:
     """The name and the images of the test set that is named, or that the data bring; None where
     they are held out."""
     if not c.test and (c.target or c.data not in EMBEDDED_NAMES):
-        own = _own(c, paired, "test", skipped)
+        own = _own(c, paired, "test", opening)
         return None if own is None else ("test", own)
     data = c.test or HELD_OUT
     if bool(c.test_target) != bool(c.test and c.target):
@@ -235,9 +236,9 @@ def _tests(c: Settings, paired: bool, skipped: Skipped) -> tuple[str, Both] | No
             "name the test images of each domain"
         )
     try:
-        both = _read(c, data, c.test_target, "test", paired, skipped)
+        both = _read(c, data, c.test_target, "test", paired, opening)
     except NoTestSplit:
-        both = _read(c, data, c.test_target, "", paired, skipped)
+        both = _read(c, data, c.test_target, "", paired, opening)
     return set_name(data), both
 
 
@@ -250,10 +251,10 @@ def _at_most(name: str, both: Both) -> Both:
     return both.parts(MOST_TESTED)[0]
 
 
-def _own(c: Settings, paired: bool, split: str, skipped: Skipped) -> Both | None:
+def _own(c: Settings, paired: bool, split: str, opening: Opening) -> Both | None:
     """A split that the data bring; None where they bring none."""
     try:
-        return _read(c, c.data, c.target, split, paired, skipped)
+        return _read(c, c.data, c.target, split, paired, opening)
     except NoTestSplit:
         if task_of(c) == "none":
             _say_half(c, *_sides(c.data, c.target, split))
@@ -270,20 +271,20 @@ def _say_half(c: Settings, a: str, b: str, split: str, part: str) -> None:
             )
 
 
-def _read(c: Settings, data: str, target: str, split: str, paired: bool, skipped: Skipped) -> Both:
+def _read(c: Settings, data: str, target: str, split: str, paired: bool, opening: Opening) -> Both:
     """The images of a split: "" for all. Raises NoTestSplit where there is none."""
     task = task_of(c)
     if task in MADE:
-        b = read_side(c, data, split, skipped)
-        return Both(made_from(b, made_of(task)), b, True)
+        b = read_side(c, data, split, opening)
+        return Both(made_from(b, made_of(task), opening), b, True)
     if task == HALVES:
-        return Both(*halves_of(c, data, split, skipped), True)
+        return Both(*halves_of(c, data, split, opening), True)
     a, b, _, part = _sides(data, target, split)
     if missing := [each for each in (a, b) if split and not part and not Path(each).is_dir()]:
         raise NoTestSplit(f"{missing[0]}: no such folder")
     if paired:
-        return Both(*matched(c, a, b, part, skipped), True)
-    return Both(read_side(c, a, part, skipped), read_side(c, b, part, skipped), False)
+        return Both(*matched(c, a, b, part, opening), True)
+    return Both(read_side(c, a, part, opening), read_side(c, b, part, opening), False)
 
 
 def _sides(data: str, target: str, split: str) -> tuple[str, str, str, str]:

@@ -12,6 +12,8 @@ from PIL import Image
 
 from multigen.engine.batches import Stream
 from multigen.errors import ConfigError, DataError
+from multigen.image.translation import domains as domains_module
+from multigen.image.translation import sides
 from multigen.image.translation.base import ImageTranslationConfig
 from multigen.image.translation.domains import FEW, Domains, open_domains, task_of
 from multigen.image.translation.made import MADE
@@ -249,6 +251,44 @@ def test_a_split_that_one_domain_alone_has_is_named(
     one = alone if layout == "trainA" else tmp_path / side
     split = split if layout == "trainA" else "test"  # what a folder brings apart from training, serves as both
     assert f"{one}: its {split} images are not used, since " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("paired", [True, False])
+@pytest.mark.parametrize("left", [0, 5, 10_000])
+def test_all_sides_and_splits_share_the_memory_that_is_left(
+    tmp_path: Path, paired: bool, left: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With room for no, five or all images the data are the same; those beyond are read again."""
+    bytes_of_one = 3 * SIDE**2
+    monkeypatch.setattr(sides, "available", lambda: left * bytes_of_one * sides.PART)
+    made: list[sides.Opening] = []
+    opening = sides.Opening
+    monkeypatch.setattr(domains_module, "Opening", lambda free: made.append(opening(free)) or made[-1])
+    reads: list[str] = []
+    read = sides.read_image
+    monkeypatch.setattr(sides, "read_image", lambda path, frame: reads.append(path.name) or read(path, frame))
+    for split, first in (("train", 10), ("val", 50), ("test", 100)):
+        flat(tmp_path / "a" / split, numbers(12, first))
+        flat(tmp_path / "b" / split, numbers(12, first))
+    domains = opened(tmp_path / "a", paired, target=str(tmp_path / "b"), validation_size=12)
+    assert len(reads) == 6 * 12  # each once at opening
+    assert domains.validation is not None
+    for first, items in ((50, domains.validation), (100, domains.tests[0])):
+        assert levels(items.inputs) == levels(items.targets) == [*range(first, first + 12)]
+    assert levels(domains.train.a) == levels(domains.train.b) == [*range(10, 22)]
+    (shared,) = made
+    kept = min(left, 6 * 12)
+    kept -= kept % 2 if paired else 0  # an item holds both images of a pair
+    assert shared.free == (left - kept) * bytes_of_one
+    assert len(reads) - 6 * 12 == (6 * 12 - kept) * (2 if paired else 1)  # a pair is read for A, and for B
+
+
+def test_the_room_for_images_is_a_part_of_what_the_machine_has_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    for left, expected in ((8 << 30, 2 << 30), (1 << 20, 1 << 18), (1 << 40, sides.KEPT), (None, sides.KEPT)):
+        monkeypatch.setattr(sides, "available", lambda left=left: left)
+        assert sides.room() == expected
+    monkeypatch.setattr(sides, "world", lambda: 4)
+    assert sides.room() == sides.KEPT // 4
 
 
 def test_digits_and_arrays_are_domains_too_and_bring_their_classes(tmp_path: Path) -> None:
