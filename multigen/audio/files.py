@@ -40,6 +40,13 @@ __all__ = [
 AUDIO = MODALITIES["audio"]
 
 BITS = {"PCM_16": 16, "PCM_24": 24, "PCM_32": 32}
+DEEPER = {
+    "PCM_24": ("PCM_24",),
+    "PCM_32": ("PCM_32", "PCM_24"),
+    "FLOAT": ("FLOAT", "PCM_24"),
+    "DOUBLE": ("FLOAT", "PCM_24"),
+}
+"""Subtypes of more than 16 bits -> those that hold as much, or nearly."""
 WRITES = {
     ".flac": ("FLAC", ("PCM_16", "PCM_24"), 8),
     ".mp3": ("MP3", ("MPEG_LAYER_III",), 2),
@@ -257,9 +264,12 @@ def write_sound(path: str | Path, sound: Tensor, rate: int, subtype: str = "PCM_
         say(f"{path}: {beyond} of {samples.size} samples beyond -1..1 (peak {peak:.3g}) were clipped")
 
 
-def write_blocks(path: Path, blocks: Iterable[Tensor], rate: int, channels: int, comment: str = "") -> None:
-    """Writes a sound, whole or not at all, in the format of the suffix and of 16 bits, where it has
-    such, from blocks (C, T) in -1..1, each written before the next is made.
+def write_blocks(
+    path: Path, blocks: Iterable[Tensor], rate: int, channels: int, comment: str = "", source: str = ""
+) -> None:
+    """Writes a sound, whole or not at all, in the format of the suffix, from blocks (C, T) in
+    -1..1, each written before the next is made: of 16 bits, or as deep as `source`, the subtype of
+    what it was made of, as far as the format goes.
 
     Raises ConfigError as `check_written`; DataError where the disk refuses it; what `blocks`
     raises.
@@ -267,7 +277,8 @@ def write_blocks(path: Path, blocks: Iterable[Tensor], rate: int, channels: int,
     import soundfile
 
     check_written(path, rate, channels)
-    kind, (subtype, *_), _ = WRITES[path.suffix.lower()]
+    kind, subtypes, _ = WRITES[path.suffix.lower()]
+    subtype = next((each for each in DEEPER.get(source, ()) if each in subtypes), subtypes[0])
     try:
         with replacing(path) as place, soundfile.SoundFile(place, "w", rate, channels, subtype, format=kind) as file:
             if comment:
@@ -275,7 +286,7 @@ def write_blocks(path: Path, blocks: Iterable[Tensor], rate: int, channels: int,
             for block in blocks:
                 for part in block.split(BLOCK, 1):
                     samples = part.to(torch.float64).numpy().T
-                    file.write(_whole(samples, 16) if subtype in BITS else samples)
+                    file.write(_whole(samples, BITS[subtype]) if subtype in BITS else samples)
     except (OSError, soundfile.SoundFileError) as error:
         raise DataError(
             f"{path}: cannot be written ({reason(error)}); expected a folder with room in it; make room, or name another"

@@ -132,6 +132,37 @@ def test_two_models_of_one_network_can_be_blended(model: Path, tmp_path: Path) -
     assert (tmp_path / "out" / "a.wav").exists()
 
 
+@pytest.mark.parametrize(
+    ("subtype", "suffix", "expected"),
+    [
+        *[("PCM_16", ".wav", "PCM_16"), ("PCM_24", ".wav", "PCM_24"), ("FLOAT", ".wav", "FLOAT")],
+        *[("DOUBLE", ".flac", "PCM_24"), ("PCM_24", ".flac", "PCM_24"), ("FLOAT", ".ogg", "VORBIS")],
+    ],
+)
+def test_results_are_as_deep_as_their_sources(
+    model: Path, tmp_path: Path, subtype: str, suffix: str, expected: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import soundfile
+
+    soundfile.write(tmp_path / "a.wav", sentence(16_000).numpy(), 16_000, subtype)
+    out = tmp_path / f"b{suffix}"
+    assert restore(tmp_path / "a.wav", "--model", model, "--out", out) == 0
+    assert read_info(out).subtype == expected
+    assert provenance.read(out)["method"] == "vocoder"
+
+
+def test_lost_frequencies_are_said_once(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch
+) -> None:
+    monkeypatch.setattr("multigen.audio.restoration.restorer.say_once", lambda text: print(text))
+    write_sound(tmp_path / "a.wav", sentence(16_000), 16_000)
+    assert restore(tmp_path / "a.wav", "--model", model, "--out", tmp_path / "out") == 0
+    assert "recordings of more than 8,000 Hz keep nothing above 4,000 Hz" in capsys.readouterr().out
+    write_sound(tmp_path / "b.wav", sentence(), 8_000)
+    assert restore(tmp_path / "b.wav", "--model", model, "--out", tmp_path / "out") == 0
+    assert "keep nothing above" not in capsys.readouterr().out
+
+
 # -- bad input -----------------------------------------------------------------------------------------------------
 
 BAD_MELS = {

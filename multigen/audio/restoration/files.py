@@ -41,4 +41,6 @@ def restore_file(
     with writing(target, "another folder for --out"):
         target.parent.mkdir(parents=True, exist_ok=True)
     blocks = (block * gain for _, block in sound.blocks())
-    write_blocks(target, blocks, result.rate, result.channels, text(about))
+    if not result.by_model:
+        about = {name: value for name, value in about.items() if name not in ("model", "method", "blend")}
+    write_blocks(target, blocks, result.rate, result.channels, text(about), result.subtype)

@@ -17,13 +17,14 @@ from multigen.audio.restoration.mel_files import MELS
 from multigen.audio.restoration.streaming import in_parts, streamed
 from multigen.audio.restoration.test_sets import Degrade
 from multigen.audio.voice import SPEAKERS, utterance
+from multigen.console import say_once
 from multigen.errors import CheckpointError, ConfigError, DataError
 from multigen.tasks.ready import Ready
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
-__all__ = ["Result", "SoundRestorer", "check_sound", "checked"]
+__all__ = ["Result", "SoundRestorer", "check_no_mels", "check_sound", "checked"]
 
 PART = 1 << 17
 """Samples that are taken through the network at once, and its surroundings."""
@@ -36,6 +37,10 @@ class Result(NamedTuple):
     channels: int
     blocks: Iterator[Tensor]
     """(C, T) each, one behind another."""
+    by_model: bool = True
+    """Whether the model had a part in it."""
+    subtype: str = ""
+    """How the source holds its samples, such as PCM_24; "" where it holds none."""
 
 
 class SoundRestorer(Ready):
@@ -143,14 +148,15 @@ class SoundRestorer(Ready):
     def restored(self, path: Path, out: int = 0) -> Iterator[Result]:
         """The result for a file, made as its blocks are asked for; `out` as in `restore`. Raises
         DataError for a file that cannot be read."""
-        if path.suffix.lower() in MELS:
-            raise DataError(
-                f"{path}: mels, of which a vocoder makes sound, but this model restores sounds; give it sounds, or skip it: "
-                "--skip-bad"
-            )
+        check_no_mels(path)
         with open_sound(path) as file:
             rate = self.result_rate(path, file.rate, out)
-            yield Result(rate, file.channels, self.blocks(file.blocks(), file.rate, rate))
+            if file.rate > self.rate:
+                say_once(
+                    f"recordings of more than {self.rate:,} Hz keep nothing above {self.rate / 2:,.0f} Hz: half the model's rate"
+                )
+            blocks = self.blocks(file.blocks(), file.rate, rate)
+            yield Result(rate, file.channels, blocks, subtype=file.decoder.subtype)
 
     def result_rate(self, path: Path, rate: int, out: int) -> int:
         """The rate, Hz, of the result for a file: `out`, or that for its own. Raises DataError
@@ -211,6 +217,15 @@ class SoundRestorer(Ready):
                 f"{model}: its output is not finite, so its weights are no good; choose another model"
             )
         return made
+
+
+def check_no_mels(path: Path) -> None:
+    """Raises DataError for a file of mels."""
+    if path.suffix.lower() in MELS:
+        raise DataError(
+            f"{path}: mels, of which a vocoder makes sound, but this model restores sounds; give it sounds, or skip it: "
+            "--skip-bad"
+        )
 
 
 def check_sound(sound: Tensor, dimensions: tuple[int, ...], least: int = 1) -> None:

@@ -1,19 +1,22 @@
 """Trained generators of sounds from sounds as ready objects, and what is common to their
 methods."""
 
+import contextlib
 import copy
 import functools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from multigen.audio.files import open_sound
 from multigen.audio.networks.amplitude_phase import AmplitudePhaseGenerator, ExportedGenerator, n_fft_of
 from multigen.audio.rates import resampled
 from multigen.audio.restoration.adversarial import AdversarialAudioConfig, AdversarialAudioTrainer
-from multigen.audio.restoration.restorer import PART, SoundRestorer, check_sound, checked
+from multigen.audio.restoration.restorer import PART, Result, SoundRestorer, check_no_mels, check_sound, checked
 from multigen.audio.restoration.streaming import in_parts, streamed
 from multigen.audio.restoration.test_sets import Degrade
 from multigen.audio.speech import examine
@@ -127,22 +130,34 @@ class Extender(WaveRestorer):
     def blocks(self, sound: Iterable[Tensor], rate: int, out: int) -> Iterator[Tensor]:
         """As `SoundRestorer.blocks`; the sound is read to its end first, for its bandwidth, and
         kept on disk where it is long."""
-        whole = list[Store]()
+        yield from self._made("a recording", sound, rate, out)[0]
+
+    @contextlib.contextmanager
+    def restored(self, path: Path, out: int = 0) -> Iterator[Result]:
+        check_no_mels(path)
+        with open_sound(path) as file:
+            rate = self.result_rate(path, file.rate, out)
+            blocks, by_model = self._made(str(path), file.blocks(), file.rate, rate)
+            yield Result(rate, file.channels, blocks, by_model, file.decoder.subtype)
+
+    def _made(self, name: str, sound: Iterable[Tensor], rate: int, out: int) -> tuple[Iterator[Tensor], bool]:
+        """The result of a sound, which is read to its end, and whether anything is added."""
+        whole: Store | None = None
         for block in sound:
-            whole = whole or [Store(len(block))]
-            whole[0].append(block)
-        if not whole:
-            return
-        parts = (block for _, block in whole[0].blocks())
-        bandwidth = _bandwidth_of((block for _, block in whole[0].blocks()), rate)
-        if bandwidth >= FULL * self.rate / 2:
-            say(
-                f"a bandwidth of {bandwidth:,.0f} Hz: as wide as the model makes recordings, so nothing is added; expected less "
-                f"than {FULL * self.rate / 2:,.0f} Hz"
-            )
-            yield from resampled(parts, rate, out)
-            return
-        yield from super().blocks(parts, rate, out, functools.partial(self.stream, bandwidth=bandwidth))
+            whole = whole or Store(len(block))
+            whole.append(block)
+        if whole is None:
+            return iter(()), False
+        bandwidth = _bandwidth_of((block for _, block in whole.blocks()), rate)
+        parts = (block for _, block in whole.blocks())
+        if bandwidth < FULL * self.rate / 2:
+            stream = functools.partial(self.stream, bandwidth=bandwidth)
+            return super().blocks(parts, rate, out, stream), True
+        say(
+            f"{name}: a bandwidth of {bandwidth:,.0f} Hz: as wide as the model makes recordings, so nothing is added; expected "
+            f"less than {FULL * self.rate / 2:,.0f} Hz"
+        )
+        return resampled(parts, rate, out), False
 
     def extended(self, sound: Tensor, bandwidth: float) -> Tensor:
         """Sounds (C, T) at the model's rate, with what the network adds above `bandwidth`, Hz."""

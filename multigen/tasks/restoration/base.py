@@ -29,6 +29,7 @@ from multigen.errors import ConfigError
 from multigen.storage.lines import optional
 from multigen.storage.model_folder import ModelFolder
 from multigen.tasks.loading import load_network
+from multigen.tasks.restoration.same import check_start
 
 __all__ = ["RANGES", "RestorationConfig", "RestorationTrainer", "hold_out"]
 
@@ -154,11 +155,9 @@ class RestorationTrainer(Trainer[C]):
     def prepare(self) -> None:
         """As `Trainer.prepare`. Raises CheckpointError to start from a network that is another
         function, although its weights fit."""
-        from multigen.tasks.restoration.blending import check_start  # which is written for this class
-
         super().prepare()
         if self.run.start and not self.run.resume and "G" in self.nets:
-            check_start(self.run.start, self.nets["G"])
+            check_start(self.run.start, self.nets["G"], RestorationTrainer)
 
     # ---------------------------------------------------------------------------------- what a modality states
 

@@ -2,23 +2,21 @@
 share a network."""
 
 from collections.abc import Mapping
-from dataclasses import is_dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor, nn
 
-from multigen.catalogue import METHODS, TASKS
-from multigen.config import from_table
+from multigen.catalogue import TASKS
 from multigen.engine.device import choose_device
-from multigen.errors import CheckpointError, ConfigError
-from multigen.storage.model_folder import ModelFolder, find_model, read_model
+from multigen.errors import ConfigError
 from multigen.storage.provenance import merge
-from multigen.tasks.loading import find, plan_network
+from multigen.tasks.loading import find
 from multigen.tasks.ready import Loaded
 from multigen.tasks.restoration.base import RestorationTrainer
+from multigen.tasks.restoration.same import difference_of_settings, network_of
 
-__all__ = ["blend", "check_start", "interpolated"]
+__all__ = ["blend", "interpolated"]
 
 SETTINGS = ("generator", "scale", "blocks", "width", "growth", "unshuffle")
 """Of networks: named where they differ."""
@@ -39,7 +37,7 @@ def blend(first: str | Path, second: str | Path, share: float, code: str | Path 
     for run, trainer in zip((first, second), trainers, strict=True):
         if not issubclass(trainer, RestorationTrainer):
             raise ConfigError(f"{run}: expected a model that restores, but it {TASKS[trainer.task].does}")
-    one, other = (_network(*pair) for pair in zip(trainers, folders, strict=True))
+    one, other = (network_of(*pair) for pair in zip(trainers, folders, strict=True))
     if difference := _difference(one, other):
         a, b = (folder.config for folder in folders)
         differ = [
@@ -56,20 +54,6 @@ def blend(first: str | Path, second: str | Path, share: float, code: str | Path 
     return model
 
 
-def check_start(start: str, network: nn.Module) -> None:
-    """Raises CheckpointError where the network of a trained model, whose weights fit `network`, is
-    another function: its weights mean something else."""
-    if read_model(find_model(start), ()).method not in METHODS:  # of a user's own file, which is not executed
-        return
-    trainer, folder, _ = find(start)
-    if not issubclass(trainer, RestorationTrainer) or "G" not in folder.weights:
-        return
-    if difference := _of_settings(_network(trainer, folder), network):
-        raise CheckpointError(
-            f"{start}: its weights fit, but are of another function: {difference}; give a run of the same method and settings"
-        )
-
-
 def interpolated(first: Mapping[str, Tensor], second: Mapping[str, Tensor], share: float) -> dict[str, Tensor]:
     """share * first + (1 - share) * second, by name; what counts, such as BatchNorm's batches, is
     the first's."""
@@ -78,15 +62,6 @@ def interpolated(first: Mapping[str, Tensor], second: Mapping[str, Tensor], shar
         a, b = first[name], second[name]
         mixed[name] = share * a + (1 - share) * b if a.is_floating_point() else a
     return mixed
-
-
-def _network(trainer: type[RestorationTrainer[Any]], folder: ModelFolder) -> nn.Module:
-    """A model's network without its weights, which are known to fit. Raises CheckpointError where
-    they do not."""
-    where, weights = f"{folder.path}, config.json", folder.weights.get("G", {})
-    made = trainer(from_table(trainer.config_type(), folder.config, where))
-    made.data_info = from_table(trainer.data_info, folder.data, where)
-    return plan_network(made.generator, weights, f"{folder.path}, G")
 
 
 def _difference(one: nn.Module, other: nn.Module) -> str:
@@ -100,31 +75,8 @@ def _difference(one: nn.Module, other: nn.Module) -> str:
     a, b = (getattr(each, "scale", None) for each in (one, other))
     if a != b:  # of which no tensor need have another shape
         return f"its images are {a} times as large in the first, {b} times in the second"
-    if difference := _of_settings(one, other):
+    if difference := difference_of_settings(one, other):
         return difference
     layers, other_layers = str(one).splitlines(), str(other).splitlines()
     a, b = next(((a, b) for a, b in zip(layers, other_layers, strict=False) if a != b), ("", ""))
     return f"{a.strip()} in the first, {b.strip()} in the second" if a != b else ""
-
-
-def _of_settings(one: nn.Module, other: nn.Module) -> str:
-    """The first difference of what layers of one name are set to, which is no weight; "" for
-    none."""
-    others = dict(other.named_modules())
-    for name, module in one.named_modules():
-        a, b = (_settings(each) for each in (module, others.get(name, module)))
-        for key in sorted(a.keys() & b.keys()):
-            if a[key] != b[key]:
-                return f"{f'{name}.' if name else ''}{key} is {a[key]} in the first, {b[key]} in the second"
-    return ""
-
-
-def _settings(module: nn.Module) -> dict[str, Any]:
-    """What a module was set to: its public numbers, names, and definitions."""
-    return {
-        key: value
-        for key, value in vars(module).items()
-        if not key.startswith("_")
-        and key != "training"
-        and (isinstance(value, bool | int | float | str | tuple) or is_dataclass(value))
-    }

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import soundfile
 import torch
 from torch import Tensor
 
@@ -18,13 +19,16 @@ from multigen.audio.restoration import extend as extending
 from multigen.audio.restoration.degradations import narrowed
 from multigen.audio.restoration.enhance import EnhanceTrainer
 from multigen.audio.restoration.extend import ExtendTrainer
+from multigen.audio.restoration.files import restore_file
 from multigen.audio.restoration.restorer import SoundRestorer
 from multigen.audio.restoration.vocoder import PRESETS, Generator, VocoderTrainer
 from multigen.audio.restoration.waves import CROSSOVER, Extender, WaveRestorer
 from multigen.audio.voice import utterance
 from multigen.engine import Run
 from multigen.errors import CheckpointError, ConfigError, DataError
-from multigen.tasks.restoration.blending import blend, check_start
+from multigen.tasks.restoration.base import RestorationTrainer
+from multigen.tasks.restoration.blending import blend
+from multigen.tasks.restoration.same import check_start
 from tests import tiny
 
 RATE = 8_000
@@ -179,8 +183,8 @@ def test_models_whose_networks_are_two_functions_are_neither_mixed_nor_started_f
         blend(a, b, 0.5)
     blend(a, a, 0.5)
     with pytest.raises(CheckpointError, match="of another function: fills is False in the first, True in the second"):
-        check_start(str(a), extend.generator())
-    check_start(str(b), extend.generator())
+        check_start(str(a), extend.generator(), RestorationTrainer)
+    check_start(str(b), extend.generator(), RestorationTrainer)
     (tmp_path / "data").mkdir()
     for i in range(3):
         write_sound(tmp_path / "data" / f"{i}.wav", utterance("F1", i, RATE).sound[1_000:9_000], RATE)
@@ -221,3 +225,23 @@ def test_mels_are_not_for_a_model_of_sounds(network: AmplitudePhaseGenerator, tm
     model = WaveRestorer(network)
     with pytest.raises(DataError, match=r"a.npy: mels, of which a vocoder"), model.restored(tmp_path / "a.npy"):
         pass
+
+
+def test_a_file_that_is_wide_already_is_named_and_known_as_untouched(
+    network: AmplitudePhaseGenerator,
+    sentence: Tensor,
+    narrow: Tensor,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    write_sound(tmp_path / "wide.wav", sentence, RATE)
+    write_sound(tmp_path / "narrow.wav", narrow, RATE)
+    about: dict[str, Any] = {"model": "m", "method": "extend", "source": "x"}
+    for name in ("wide", "narrow"):
+        restore_file(Extender(network, 2_000), tmp_path / f"{name}.wav", tmp_path / f"{name}-made.wav", about=about)
+    assert f"{tmp_path / 'wide.wav'}: a bandwidth of" in capsys.readouterr().err
+    with (
+        soundfile.SoundFile(tmp_path / "wide-made.wav") as wide,
+        soundfile.SoundFile(tmp_path / "narrow-made.wav") as made,
+    ):
+        assert "extend" not in wide.comment and "extend" in made.comment
