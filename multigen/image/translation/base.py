@@ -55,7 +55,8 @@ class ImageTranslationConfig(TranslationConfig):
     task: Literal["none", "colour", "edges", "sketch", "blur", "segments", "swap", "night", "halves"] = "none"
     """How A is made of the images of `data`, which then are of domain B: their grey values, edges,
     a sketch, a blurred copy, a map of four colours, channels swapped, or night. halves: each is two
-    images side by side, A to the left. Not used where `target` is given."""
+    images side by side, A to the left. Not used where `target` is given; nor are images made where
+    `data` holds folders of A and of B."""
     size: int = 286
     """Shorter side to which images are resized, pixels; 0: as they are."""
     crop: int = 256
