@@ -173,6 +173,8 @@ def cli(f: Any, command: str, args: Sequence[str], **more: Any) -> Any:
     For a mistake in the arguments, tyro prints it on standard error, with the nearest options, and
     exits with code 2.
     """
+    if not isinstance(f, type):
+        f.__doc__ = _descriptions_joined(inspect.cleandoc(f.__doc__ or ""))
     if list(args) == [FUNCTION]:
         raise _Function(f)
     options = {
@@ -182,7 +184,6 @@ def cli(f: Any, command: str, args: Sequence[str], **more: Any) -> Any:
     }  # it may be a user's file
     if not isinstance(f, type):
         check_words(args, {name.replace("_", "-") for name in inspect.signature(f).parameters})
-        f.__doc__ = _descriptions_joined(inspect.cleandoc(f.__doc__ or ""))
     try:
         if (words := [printable(word) for word in args]) != list(args):
             _check(f, args, words, options)
