@@ -1,14 +1,9 @@
 """Speech enhancement: recordings without their noise, by AP-BWE's blocks and CMGAN's losses. Cao et
 al. 2022, arXiv:2203.15149.
 
-    # embedded speaking machine, minutes on a laptop
-    python -m multigen.recipes.enhance
-
-    # your own clean recordings
-    python -m multigen.recipes.enhance default --data recordings/
-
-    # the width of AP-BWE, and much longer
-    python -m multigen.recipes.enhance paper --data VCTK/
+    python -m multigen.recipes.enhance                              # embedded speakers (minutes)
+    python -m multigen.recipes.enhance default --data recordings/   # your own clean recordings
+    python -m multigen.recipes.enhance paper --data VCTK/           # AP-BWE's width, and longer
 
 Recordings are mixed with drum patterns, coloured noise, or babble of other recordings, anew for
 each segment; G predicts what the clean spectrum has more or less than the noisy one. It is trained

@@ -1,14 +1,9 @@
 """Bandwidth extension: the high frequencies of recordings that have none (AP-BWE). Lu et al. 2024,
 arXiv:2401.06387.
 
-    # embedded speaking machine, minutes on a laptop
-    python -m multigen.recipes.extend
-
-    # your own wide recordings
-    python -m multigen.recipes.extend default --data recordings/
-
-    # the paper's width and weights
-    python -m multigen.recipes.extend paper --data VCTK/
+    python -m multigen.recipes.extend                              # embedded speakers (minutes)
+    python -m multigen.recipes.extend default --data recordings/   # your own wide recordings
+    python -m multigen.recipes.extend paper --data VCTK/           # the paper's width and weights
 
 G reads amplitudes and phases of a recording that went through a low-pass filter drawn at random,
 and predicts those of the original: first by errors of its spectrum alone, then against
