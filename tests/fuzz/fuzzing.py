@@ -46,9 +46,9 @@ __all__ = [
 
 SECONDS = 5  # of computing that an input may take
 ROOM = 3 << 30  # bytes of address space that a child may take beyond what it has once all is imported
-GROWTH = (
-    2 << 30
-)  # bytes that one input may make the child grow by: a picture of the most pixels that are read takes 1.6 GB
+# Bytes that one input may make the child grow by: a picture of the most pixels that are read takes 1.6 GB, filters between the
+# oddest rates of sounds 2.4 GB.
+GROWTH = 3 << 30
 COMMAND = [sys.executable, "-m", "tests.fuzz.fuzzing"]
 START = 120  # seconds until a child is ready
 HUGE = [

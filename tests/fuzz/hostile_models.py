@@ -85,6 +85,8 @@ def use(model: Any, folder: Path) -> None:
             model.restore(PICTURE)
         elif hasattr(model, "inpaint"):
             model.inpaint(PICTURE, (torch.eye(4, 5) * 255).to(torch.uint8))
+        elif hasattr(model, "translate"):
+            model.translate(PICTURE)
         elif hasattr(model, "generate"):
             model.generate("the", length=3)
         else:
