@@ -118,7 +118,7 @@ def _restore(verb: str, restorer: Any, jobs: Jobs, model: str, options: Options)
         check_side(jobs[path], *options.size.of(*size, restorer.scale))
     if len(sizes) > 1 and hasattr(restorer, "running") and restorer.network.recurrent:
         say(
-            f"{counted(len(sizes), 'images')}: the model remembers the frames before, but each file begins anew; it takes "
+            f"{counted(len(sizes), 'images')}: the model remembers frames, but each file begins without them; it takes "
             "a folder of numbered frames as a film with --fps 25 --out film.mp4, or frames/%05d.png"
         )
     passes = {path: options.size.inputs(*size, restorer.scale) for path, size in sizes.items()}

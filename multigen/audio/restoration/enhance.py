@@ -5,7 +5,7 @@ al. 2022, arXiv:2203.15149.
     python -m multigen.recipes.enhance default --data recordings/   # your own clean recordings
     python -m multigen.recipes.enhance paper --data VCTK/           # AP-BWE's width, and longer
 
-Recordings are mixed with drum patterns, coloured noise, or babble of other recordings, anew for
+Recordings are mixed with drum patterns, coloured noise, or babble of other recordings, newly for
 each segment; G predicts what the clean spectrum has more or less than the noisy one. It is trained
 by errors of compressed amplitudes, of the compressed spectrum and of the sound, then against
 discriminators too.

@@ -18,7 +18,7 @@ SCALES = ((2048, 160), (1024, 80), (512, 40), (256, 20), (128, 10))
 """n_fft and mel bands of the resolutions of `mel_error`; the hop is a quarter of n_fft."""
 SHORTEST = min(n_fft for n_fft, _ in SCALES) // 2
 """Samples of a sound, of which `mel_error` needs more."""
-FLOOR = 1e-7  # of mel magnitude, as in Vocos: below the noise of 16 bits in each window, so all that is heard counts
+FLOOR = 1e-7  # of mel magnitude, as in Vocos: below the noise of 16 bits in each window, so quiet sounds count too
 LOUD = 0.3  # exponent of magnitudes as weights: about loudness
 EPS = 1e-8
 

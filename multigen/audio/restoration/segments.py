@@ -25,7 +25,7 @@ class SegmentSource:
     """Random segments of recordings, the targets of restoration, with their inputs.
 
     A recording stands for as many items as segments fit into it, so an epoch hears about every
-    sample once, and samples of short and long recordings are heard equally often.
+    sample once, and samples of short and long recordings are drawn equally often.
 
     Args:
         recordings: as from `open_recordings`.

@@ -91,7 +91,7 @@ class ImageRestorationTrainer(RestorationTrainer[C]):
     sizes = ("crop", "width")
     degrades_whole: bool = True
     """Whether inputs are made by `degrade` from whole photographs, once each. If not, the method
-    makes them from crops, anew for each batch: in the data loader (`corrupt`) or on the device
+    makes them from crops, again for each batch: in the data loader (`corrupt`) or on the device
     (`inputs`)."""
     metrics: ClassVar[tuple[str, ...]] = ("psnr_y", "ssim_y")
     """Full-reference metrics of `multigen.image.metrics`; the first selects checkpoints of the

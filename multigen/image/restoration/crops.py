@@ -38,7 +38,7 @@ class CropSource:
         crop: side of the targets, pixels; a multiple of the scale.
         scale: factor between the sides of a target and its input.
         degrade: makes the input of a whole photograph, once.
-        corrupt: makes the input of each crop, anew each time. Without either, batches have no
+        corrupt: makes the input of each crop, again each time. Without either, batches have no
             inputs.
         skip_bad: leave out photographs that are damaged or smaller than the crop.
         cache_bytes: memory for decoded photographs, bytes (one takes 3 * H * W * (1 + 1 / scale^2),

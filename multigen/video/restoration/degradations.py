@@ -66,7 +66,7 @@ def cubic(fraction: float | Tensor) -> Tensor:
 
 class Wandering:
     """Random numbers for the frames of a clip, in place of a generator: of the first frame drawn,
-    of later ones the same decisions and nearly the same parameters. Noise is drawn anew.
+    of later ones the same decisions and nearly the same parameters. Noise is drawn for each frame.
 
     Each call of a frame must be that of the first frame at the same place.
     """

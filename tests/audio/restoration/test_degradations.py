@@ -123,8 +123,8 @@ def test_babble_is_of_other_voices_none_of_them_twice(count: int) -> None:
                   for i, voice in enumerate(voices)]  # fmt: skip
         if count > 1:
             assert powers[0] < 1e-6 * max(powers)
-            heard = [power for power in powers[1:] if power > 1e-6 * max(powers)]
-            assert min(heard) > max(heard) / 2 and len(heard) == min(len(heard), count - 1)
+            loud = [power for power in powers[1:] if power > 1e-6 * max(powers)]
+            assert min(loud) > max(loud) / 2 and len(loud) == min(len(loud), count - 1)
         else:
             assert noise.any() and noise.isfinite().all()
 
