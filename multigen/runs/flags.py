@@ -33,6 +33,7 @@ GROUPS = {
             "test_size",
             "test_classes",
             "validation_size",
+            "splits",
             "labels",
             "clusters",
             "skip_bad",

@@ -157,6 +157,9 @@ def test_srgan_trains_on_the_training_split_alone(tmp_path: Path, capsys: pytest
     )
     named = SRGANTrainer(replace(config, test=(str(tmp_path / "d"),)), CPU)
     assert len(named.open_tests()) == 1 and len(named.open_tests()[0].names) == 2
+    every = SRGANTrainer(replace(config, splits=False), CPU)
+    assert len(every.open_items()) == 6 and every.open_validation() is None
+    assert [test.name for test in every.open_tests()] == ["embedded-held-out"]
 
 
 def test_evaluate_says_what_it_compares(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

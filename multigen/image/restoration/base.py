@@ -59,6 +59,9 @@ class ImageRestorationConfig(RestorationConfig):
     test: tuple[str, ...] = HELD_OUT
     """Test sets for the final evaluation, never trained on: names or folders. Default: the test
     split of the data folder, if it has one."""
+    splits: bool = True
+    """Keep a data folder's own train, validation and test splits; off: train on all of its images,
+    whatever their folders are called (name other test sets then)."""
     frames: Literal["first", "all"] = "first"
     """Frames of animations and of multi-page TIFF files: the first one, or each as an image."""
     low: str = ""
@@ -174,14 +177,17 @@ class ImageRestorationTrainer(RestorationTrainer[C]):
         return self._open_split("train")
 
     def open_validation(self) -> Photos | None:
+        if not self.config.splits:
+            return None
         try:
             return self._open_split("validation")
         except NoTestSplit:
             return None
 
-    def _open_split(self, split: Literal["train", "validation"]) -> Photos:
+    def _open_split(self, split: Literal["train", "validation", ""]) -> Photos:
         """The photographs of a split, with their paired inputs if the configuration names `low`."""
         c = self.config
+        split = split if c.splits else ""
         photos = open_photos(c.data, split=split, skip_bad=c.skip_bad, frames=c.frames)
         if c.low and not self.degrades_whole:
             raise ConfigError(
@@ -193,9 +199,10 @@ class ImageRestorationTrainer(RestorationTrainer[C]):
         return photos
 
     def parts(self) -> Parts | None:
-        """The files of a data folder by their use; None if the data are not a folder."""
+        """The files of a data folder by their use; None if the data are not a folder, or one whose
+        splits do not count."""
         data = self.config.data
-        if data in EMBEDDED_NAMES or not (place := locate(data, "a folder of images, or an image")).is_dir():
+        if not self.config.splits or data in EMBEDDED_NAMES or not (place := locate(data, "a folder of images, or an image")).is_dir():
             return None
         return find_parts(place, find_images(place))
 

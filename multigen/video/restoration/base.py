@@ -156,7 +156,8 @@ class VideoRestorationTrainer(AdversarialRestorationTrainer[C]):
         if c.data not in EMBEDDED_NAMES:
             place = self._place()
             paths = film_files(place) if place.is_dir() else [place] if is_film(place) else []
-            result += [opened(find_parts(place, paths).of("train"), place, c.skip_bad)] if paths else []
+            kept = find_parts(place, paths).of("train") if c.splits else paths
+            result += [opened(kept, place, c.skip_bad)] if paths else []
         return result + ([find_footage(c.clips, c.skip_bad)] if c.clips else [])
 
     def _place(self) -> Path:
