@@ -202,7 +202,9 @@ class ImageRestorationTrainer(RestorationTrainer[C]):
         """The files of a data folder by their use; None if the data are not a folder, or one whose
         splits do not count."""
         data = self.config.data
-        if not self.config.splits or data in EMBEDDED_NAMES or not (place := locate(data, "a folder of images, or an image")).is_dir():
+        if not self.config.splits or data in EMBEDDED_NAMES:
+            return None
+        if not (place := locate(data, "a folder of images, or an image")).is_dir():
             return None
         return find_parts(place, find_images(place))
 
