@@ -298,7 +298,8 @@ class FastGANTrainer(ImageSynthesisTrainer[FastGANConfig]):
         return {"hinge": losses.hinge.generator(self.D(fake, label))}
 
     def difference(self, decoded: Tensor, target: Tensor) -> Tensor:
-        """The distance of decoded images (B, C, S, S) in -1..1 to their targets, by `reconstruction`."""
+        """Distance of decoded images (B, C, S, S) in -1..1 to their targets, by
+        `reconstruction`."""
         if self.config.reconstruction == "mse":
             return mse_loss(decoded, target)
         if self.distance is None:

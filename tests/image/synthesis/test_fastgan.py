@@ -1,5 +1,5 @@
-"""FastGAN: its layers, its two halves of D, and what D decodes. What all methods of the task share is
-tested in test_gans."""
+"""FastGAN: its layers, its two halves of D, and what D decodes. What all methods of the task share
+is tested in test_gans."""
 
 from dataclasses import replace
 from typing import Any
