@@ -21,7 +21,7 @@ def networks(size: int, width: int = 8, channels: int = 3) -> tuple[fastgan.Gene
 
 def test_excitation_scales_channels_by_an_earlier_layer() -> None:
     torch.manual_seed(0)
-    layer = fastgan.Excitation(3, 5)
+    layer: Any = fastgan.Excitation(3, 5)
     x, y = torch.randn(2, 3, 8, 8), torch.randn(2, 5, 16, 16)
     pooled = x.unflatten(2, (4, 2)).unflatten(4, (4, 2)).mean((3, 5))
     hidden = torch.einsum("bchw,ochw->bo", pooled, layer.conv1.weight)
