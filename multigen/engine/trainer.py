@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, Self, TypeVar, get_args
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from multigen.config import Run, Settings, check_texts, to_table, write_toml
 from multigen.console import if_slow, resume_option, say
@@ -148,6 +148,11 @@ class Trainer(Loop, Generic[C]):
         """Text files that inference needs besides weights, by name, such as a vocabulary."""
         return {}
 
+    def for_inference(self, name: str, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The weights of a network as its model folder holds them, where those that are trained are
+        not all."""
+        return weights
+
     def default_callbacks(self) -> Sequence[Callback]:
         """Callbacks of every run of this trainer, besides those passed to it."""
         return ()
@@ -222,7 +227,8 @@ class Trainer(Loop, Generic[C]):
                 raise CheckpointError(f"{self.folder} is gone; bring it back, or train again")
             if distributed.rank() == 0:
                 data = to_table(self.data_info)
-                weights = {name: self.saved(name, self.plan[-1].name, "best") for name in self.exports}
+                best = {name: self.saved(name, self.plan[-1].name, "best") for name in self.exports}
+                weights = {name: self.for_inference(name, tensors) for name, tensors in best.items()}
                 write_model(self.folder / "model", self.name, to_table(self.config), weights, self.texts(), data)
             self._call("on_end")
             if distributed.any_rank(bool(signals), self.device):

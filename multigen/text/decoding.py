@@ -7,9 +7,17 @@ from multigen.errors import ConfigError
 from multigen.losses.adversarial import at_least_float32
 from multigen.text.networks.generators import Generator
 
-__all__ = ["draw", "draw_next", "gather_log_probs", "log_probs", "sample", "token_mask", "truncated"]
+__all__ = ["draw", "draw_next", "gather_log_probs", "log_probs", "rows_within", "sample", "token_mask", "truncated"]
 
 ROWS = 128  # whose logits are computed at a time
+LOGITS = 1 << 29
+"""Bytes that the logits of the texts read at a time may take."""
+
+
+def rows_within(tokens: int, length: int, most: int) -> int:
+    """Number of texts of `length` tokens that are read at a time, `most` at most: a large
+    vocabulary has large logits."""
+    return max(1, min(most, LOGITS // (4 * tokens * length)))
 
 
 def draw(logits: Tensor, uniform: Tensor) -> Tensor:
@@ -103,6 +111,9 @@ def sample(
     rows, length = uniform.shape
     prefix = torch.zeros(rows, 0, dtype=torch.int64, device=uniform.device) if prompt is None else prompt
     prefix = prefix.expand(rows, -1)  # (B, P)
+    if rows > (most := G.most_rows(length)):
+        parts = zip(uniform.split(most), prefix.split(most), strict=True)
+        return torch.cat([sample(G, u, end, pad, p, temperature, top_k, top_p) for u, p in parts])
     tokens = torch.full((rows, length), pad, dtype=torch.int64, device=uniform.device)
     previous, state = torch.full_like(tokens[:, 0], G.start), G.begin(rows, length)
     ended = torch.zeros_like(previous, dtype=torch.bool)

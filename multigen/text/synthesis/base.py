@@ -5,6 +5,7 @@ A method derives from `TextSynthesisTrainer`, and states only what differs: its 
 the reward of each token.
 """
 
+import copy
 import functools
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -44,6 +45,7 @@ from multigen.storage.model_folder import ModelFolder
 from multigen.tasks.loading import load_network
 from multigen.text.datasets import Corpus, TextInfo, check_prompt, given_tokenizer, open_corpus
 from multigen.text.decoding import gather_log_probs, log_probs, sample, token_mask
+from multigen.text.networks.adapters import Adapted
 from multigen.text.networks.descriptions import describe
 from multigen.text.networks.discriminators import Recurrent
 from multigen.text.networks.generators import LSTM, Generator, Transformer
@@ -116,6 +118,15 @@ class TextSynthesisTrainer(Trainer[C]):
             raise ConfigError(
                 "conditional: a pretrained model has no tokens for classes; give --network lstm or transformer"
             )
+        if c.lora_rank and c.network != "pretrained":
+            raise ConfigError(
+                f"lora_rank {c.lora_rank}: network {c.network} has no trained weights; give --network pretrained"
+            )
+        if c.lora_rank and self.run.start:
+            raise ConfigError(
+                f"lora_rank {c.lora_rank}: adapters are new; name the model that they adapt: --pretrained {self.run.start}, "
+                "without --from"
+            )
         self.corpus = open_corpus(
             c.data,
             c.length,
@@ -157,7 +168,16 @@ class TextSynthesisTrainer(Trainer[C]):
             return Transformer.gpt2(info.tokens, c.width, c.layers, c.heads, c.length, info.start)
         if described is not None:
             return load_described(described, info.start, info.tokens)
-        return load_pretrained(c.pretrained, info.start, info.tokens, c.length)
+        G = load_pretrained(c.pretrained, info.start, info.tokens, c.length)
+        return Adapted(G, c.lora_rank) if c.lora_rank else G
+
+    def for_inference(self, name: str, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The pretrained model's weights with the adapters added."""
+        if not isinstance(self.nets[name], Adapted):
+            return weights
+        G: Any = copy.deepcopy(self.nets[name])
+        load_strict(G.state_dict(), weights, name)
+        return G.merged()
 
     def optimisers(self) -> Mapping[str, Optimiser]:
         c = self.config

@@ -18,7 +18,7 @@ from multigen.engine.distributed import shared_rows
 from multigen.text import fables, metrics
 from multigen.text.bleu import References, self_bleu
 from multigen.text.datasets import Corpus
-from multigen.text.decoding import log_probs, sample, token_mask
+from multigen.text.decoding import log_probs, rows_within, sample, token_mask
 from multigen.text.metrics import split_words
 from multigen.text.networks.generators import LSTM, Generator
 from multigen.text.synthesis.language_model import train_scorer
@@ -81,7 +81,7 @@ class Evaluator:
 
         def some(rows: slice) -> list[Tensor]:
             sums = []
-            for part in tokens[rows].split(TOGETHER):
+            for part in tokens[rows].split(rows_within(self.info.tokens, tokens.shape[1], TOGETHER)):
                 mask = token_mask(part, self.info.last)
                 sums.append(((log_probs(G, part.to(device), temperature).cpu() * mask).sum(1), mask.sum(1)))
             return [torch.cat(parts) for parts in zip(*sums, strict=True)]
