@@ -50,6 +50,7 @@ from multigen.text.networks.descriptions import describe
 from multigen.text.networks.discriminators import Recurrent
 from multigen.text.networks.generators import LSTM, Generator, Transformer
 from multigen.text.networks.pretrained import DESCRIPTION, load_described, load_pretrained
+from multigen.text.synthesis.answers import answers, evaluate_answers
 from multigen.text.synthesis.config import TextSynthesisConfig
 from multigen.text.synthesis.evaluation import evaluate_models
 from multigen.text.synthesis.evaluator import Evaluator
@@ -149,10 +150,16 @@ class TextSynthesisTrainer(Trainer[C]):
             self.files = {"pretrained": fingerprint(Path(c.pretrained).expanduser())}
         self.check_data()
         self.evaluator = Evaluator(self.corpus, c.samples, c.lm_steps, self.run.seed)
-        return TensorSource({"tokens": self.corpus.train})
+        if self.corpus.given and not c.mle_steps:
+            raise ConfigError(f"mle_steps 0: conversations of {c.data} are learnt by likelihood; give --mle-steps")
+        return TensorSource(
+            {"tokens": self.corpus.train} | ({"given": self.corpus.given[0]} if self.corpus.given else {})
+        )
 
     def networks(self) -> dict[str, nn.Module]:
         c = self.config
+        if self.corpus.given:
+            return {"G": self.generator()}
         nets: dict[str, nn.Module] = {"G": self.generator(), "D": self.discriminator()}
         if c.baseline == "critic":
             nets["V"] = Recurrent(self.data_info.tokens, c.embedding, c.width, before=True)
@@ -191,7 +198,10 @@ class TextSynthesisTrainer(Trainer[C]):
     # ---------------------------------------------------------------------------------- stages
 
     def stages(self) -> list[Stage]:
+        """All stages; of conversations maximum likelihood alone."""
         c = self.config
+        if self.corpus.given:
+            return [self.likelihood_stage()]
         return [
             self.likelihood_stage(),
             self.policy_stage("constant", c.control_steps, self.constant_reward),
@@ -240,8 +250,8 @@ class TextSynthesisTrainer(Trainer[C]):
     # ---------------------------------------------------------------------------------- losses
 
     def likelihood_loss(self, batch: Batch, step: Step) -> Terms:
-        """-log p of each token."""
-        mask = token_mask(batch["tokens"], self.data_info.last)
+        """-log p of each token; of conversations, of each token of the answer."""
+        mask = token_mask(batch["tokens"], self.data_info.last, batch.get("given"))
         return {"nll": (-(log_probs(self.G, batch["tokens"]) * mask).sum(), mask.sum())}
 
     def policy_loss(self, reward: Reward, batch: Batch, step: Step) -> Terms:
@@ -298,12 +308,22 @@ class TextSynthesisTrainer(Trainer[C]):
         return {"nll_validation": self.evaluator.validation_nll(self._generator_of(nets))}
 
     def preview(self, nets: Mapping[str, nn.Module], folder: Path) -> None:
-        """Eight samples, from the same random numbers each time."""
+        """Eight samples, from the same random numbers each time; of conversations, eight
+        answers."""
+        if self.corpus.given:
+            part = slice(8)
+            G, given = self._generator_of(nets), self.corpus.given[1][part]
+            shown = answers(G, self.corpus, self.corpus.validation[part], given)
+            write_whole(folder / f"step-{self.step:09d}.txt", "\n".join(shown) + "\n")
+            return
         text = "\n\n".join(self.evaluator.texts(self._generator_of(nets), 8))
         write_whole(folder / f"step-{self.step:09d}.txt", text + "\n")
 
     def score(self) -> Evaluation:
-        """All models of the run; see `evaluate_models`."""
+        """All models of the run; see `evaluate_models`, and `evaluate_answers` for
+        conversations."""
+        if self.corpus.given:
+            return evaluate_answers(self.evaluator, self.trained_models(), self.folder)
         return evaluate_models(self.evaluator, self.trained_models(), self.folder, self.config.prompt)
 
     def trained_models(self) -> Iterator[tuple[list[str], Generator]]:
@@ -362,4 +382,5 @@ class TextSynthesisTrainer(Trainer[C]):
         G = load_network(
             lambda: trainer.generator(described), folder.weights.get("G", {}), f"{folder.path}, G", folder.device
         )
-        return Writer(G, tokenizer, trainer.config.length, info.last, info.pad, info.classes)
+        length = trainer.config.length
+        return Writer(G, tokenizer, length, info.last, info.pad, info.classes, bool(info.dialogue))
