@@ -49,8 +49,8 @@ class TextInfo(DataInfo):
     """Names of the classes. The last tokens stand for them, in this order; each text begins with
     that of its class."""
 
-    dialogue: bool | None = None
-    """True where the texts are conversations, of which the answers are learnt."""
+    dialogue: bool = False
+    """Whether the texts are conversations, of which the answers are learnt."""
 
     @property
     def last(self) -> int | None:

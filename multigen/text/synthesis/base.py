@@ -383,4 +383,4 @@ class TextSynthesisTrainer(Trainer[C]):
             lambda: trainer.generator(described), folder.weights.get("G", {}), f"{folder.path}, G", folder.device
         )
         length = trainer.config.length
-        return Writer(G, tokenizer, length, info.last, info.pad, info.classes, bool(info.dialogue))
+        return Writer(G, tokenizer, length, info.last, info.pad, info.classes, info.dialogue)
