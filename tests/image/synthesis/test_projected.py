@@ -72,7 +72,7 @@ def test_the_networks_input_is_a_multiple_of_its_stride(size: int) -> None:
 
 @pytest.mark.parametrize(("size", "halvings", "patches"), [(64, [2, 1, 0, 0], 76), (224, [4, 3, 2, 1], 4 * 16)])
 def test_four_discriminators_end_at_eight_or_less(size: int, halvings: list[int], patches: int) -> None:
-    network = projected.Discriminator(4, size, 3)
+    network: Any = projected.Discriminator(4, size, 3)
     assert [len(layers) for layers in network.discriminators] == halvings
     with torch.no_grad():
         assert network(torch.rand(1, 3, 32, 32)).shape == (1, patches)
