@@ -63,7 +63,7 @@ GROUPS = {
         *("generator", "network", "pretrained", "latent", "width", "max_channels", "layers", "blocks", "expansion"),
         *("growth", "unshuffle", "group", "patch", "embedding", "heads", "filters", "dropout", "maxout"),
         *("upsample", "halvings", "recurrent", "positions", "post_filter", "hop", "n_fft", "bands"),
-        *("discriminator_width", "discriminator_layers", "discriminator_norm", "discriminator_embedding"),
+        *("input_size", "discriminator_width", "discriminator_layers", "discriminator_norm", "discriminator_embedding"),
         *("waveform", "shuffle", "spectra", "spectral_width", "shift_frames", "spectrum_width"),
     ),
     "losses": (
