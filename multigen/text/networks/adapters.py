@@ -46,9 +46,9 @@ class Adapted(Transformer):
         """The state of a `Transformer` without adapters that writes the same."""
         state = {n.replace(".base_layer", ""): t for n, t in super().state_dict().items() if ".lora_" not in n}
         for name, module in self.named_modules():
-            if hasattr(module, "get_delta_weight"):
-                delta: Tensor = module.get_delta_weight("default")
-                state[f"{name}.weight"] = state[f"{name}.weight"] + delta.detach()
+            layer: Any = module
+            if hasattr(layer, "get_delta_weight"):
+                state[f"{name}.weight"] = state[f"{name}.weight"] + layer.get_delta_weight("default").detach()
         return state
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Adapted":
