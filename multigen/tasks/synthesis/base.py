@@ -309,7 +309,11 @@ class SynthesisTrainer(Trainer[C]):
         """One stage, whose best checkpoint has the lowest Fréchet distance to the validation items,
         with collapse detection."""
         best = Best(self.evaluator.selection_metric) if self.splits.validation is not None else None
-        return [Stage("adversarial", self.config.steps, self.updates(), best=best, controls=[self.collapse()])]
+        return [Stage("adversarial", self.config.steps, self.updates(), best=best, controls=self.controls())]
+
+    def controls(self) -> list[Control]:
+        """The controls of the stage."""
+        return [self.collapse()]
 
     def collapse(self) -> Control:
         """The control that detects mode collapse: compares the diversity of samples of fixed
