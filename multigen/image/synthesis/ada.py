@@ -119,9 +119,9 @@ def _sampled(image: Tensor, matrix: Tensor, shift: Tensor) -> Tensor:
     up = conv_transpose2d(up, row, stride=(1, 2), groups=channels)[:, :, :, start : start + 2 * width]
 
     def places(side: int) -> Tensor:  # of the doubled result, in pixels from the middle
-        return (torch.arange(-more, 2 * side + more, device=image.device) + 0.5) / 2 - side / 2 + OFFSET
+        return (torch.arange(-more, 2 * side + more).to(matrix) + 0.5) / 2 - side / 2 + OFFSET
 
-    y, x = torch.meshgrid(places(height).to(matrix), places(width).to(matrix), indexing="ij")
+    y, x = torch.meshgrid(places(height), places(width), indexing="ij")
     at = torch.stack([x, y], -1).flatten(0, 1) @ matrix.mT + shift[:, None] - OFFSET  # (B, places, 2)
     grid = (2 * at / at.new_tensor([width, height])).unflatten(1, x.shape)
     result = Sample.apply(up, grid)  # (B, C, 2 H + 10, 2 W + 10)

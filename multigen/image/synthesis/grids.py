@@ -40,8 +40,12 @@ def _nearest(height: int, width: int) -> list[str]:
         for doublings, rows, columns in itertools.product(range(2, LARGEST.bit_length()), cells, cells)
         if _fits(rows, columns, doublings) and (height != width or rows == columns)
     }
-    nearest = sorted(sizes, key=lambda size: (abs(size[0] - height) + abs(size[1] - width), size))[:2]
-    return [_named(*size) for size in sorted(nearest)]
+
+    def distance(size: tuple[int, int]) -> tuple[int, ...]:  # and of those as near, the ones that keep a side
+        rows, columns = abs(size[0] - height), abs(size[1] - width)
+        return rows + columns, min(rows, columns), *size
+
+    return [_named(*size) for size in sorted(sorted(sizes, key=distance)[:2])]
 
 
 def _named(height: int, width: int) -> str:

@@ -375,6 +375,8 @@ class StyleGAN2Trainer(ImageSynthesisTrainer[StyleGAN2Config]):
         real, fake, label = self.pairs(batch, step)
         logits = self.D(real, label)
         step.log(SIGNS, logits.sign())
+        if self.adaptive:
+            step.log("augment_probability", logits.new_tensor(self.augment_share(step)))
         return {"adversarial": losses.non_saturating.discriminator(logits, self.D(fake, label))}
 
     def r1(self, batch: Batch, step: Step) -> Terms:
