@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from multigen import catalogue
-from multigen.audio.restoration.restorer import SoundRestorer
 from multigen.audio.restoration.vocoding import Vocoder
+from multigen.audio.sound_to_sound import SoundRestorer
 from multigen.audio.synthesis.sampler import AudioSampler
 from multigen.catalogue import BENCHMARKS, DATA, METHODS, MODALITIES, TASKS, benchmarks, lazy
 from multigen.catalogue.derived import derived

@@ -57,6 +57,7 @@ WRITES = {
 1.2 crashes."""
 
 BLOCK = 1 << 16  # frames encoded at once: libsndfile's Vorbis encoder overflows the stack on minutes in one piece
+LARGEST = (1 << 32) - (1 << 16)  # bytes of samples in a .wav
 LONGEST = 1 << 31  # frames, 12 hours at 48 kHz: more is a damaged header
 SPARSE, USUAL, DENSE = 1 << 26, 64, {"OPUS": 512}
 """Samples, and samples for each byte of a file, by its subtype: a header that promises more of both
@@ -271,19 +272,25 @@ def write_blocks(
     -1..1, each written before the next is made: of 16 bits, or as deep as `source`, the subtype of
     what it was made of, as far as the format goes.
 
-    Raises ConfigError as `check_written`; DataError where the disk refuses it; what `blocks`
-    raises.
+    Raises ConfigError as `check_written`; DataError where the disk refuses it, or a .wav would be
+    too large; what `blocks` raises.
     """
     import soundfile
 
     check_written(path, rate, channels)
     kind, subtypes, _ = WRITES[path.suffix.lower()]
     subtype = next((each for each in DEEPER.get(source, ()) if each in subtypes), subtypes[0])
+    size = 0  # bytes of samples
     try:
         with replacing(path) as place, soundfile.SoundFile(place, "w", rate, channels, subtype, format=kind) as file:
             if comment:
                 file.comment = comment
             for block in blocks:
+                size += block.numel() * BITS.get(subtype, 32) // 8
+                if kind == "WAV" and size > LARGEST:
+                    raise DataError(
+                        f"{path}: more than {LARGEST:,} bytes, which a .wav has at most; name the result .flac"
+                    )
                 for part in block.split(BLOCK, 1):
                     samples = part.to(torch.float64).numpy().T
                     file.write(_whole(samples, BITS[subtype]) if subtype in BITS else samples)

@@ -2,9 +2,10 @@
 speaks, or of sound files of any rate, number of channels and length. Files are read block by block,
 so that an hour takes no more memory than a minute."""
 
+import hashlib
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -27,7 +28,18 @@ from multigen.data.parts import Parts, find_parts
 from multigen.data.unread import find_files, report_unread
 from multigen.errors import ConfigError, DataError
 
-__all__ = ["DRUMS", "EMBEDDED", "VOICE", "Opened", "Recording", "Recordings", "mixed", "open_recordings", "opened"]
+__all__ = [
+    "DRUMS",
+    "EMBEDDED",
+    "VOICE",
+    "Opened",
+    "Recording",
+    "Recordings",
+    "fingerprint",
+    "mixed",
+    "open_recordings",
+    "opened",
+]
 
 DRUMS = {"train": (4_000, 0), "test": (1_000, 1)}
 """Split -> sounds of the drum machine, and their seed."""
@@ -100,6 +112,16 @@ def open_recordings(
     if not result:
         raise DataError(f"{data}: no recording is left of {len(skipped)}, expected at least 1; add recordings")
     return result
+
+
+def fingerprint(recordings: Sequence[Recording]) -> str:
+    """Hash of the names and samples of recordings, in their order."""
+    digest = hashlib.blake2b(digest_size=8)
+    for recording in recordings:
+        digest.update(f"{recording.name}\0{len(recording)}\0".encode())
+        for block in recording.blocks():
+            digest.update(block.contiguous().numpy().data)
+    return digest.hexdigest()
 
 
 class Opened(NamedTuple):

@@ -142,7 +142,13 @@ def mfcc(
 
 @torch.no_grad()
 def griffin_lim(
-    magnitude: Tensor, n_fft: int = 1024, hop: int = 256, iterations: int = 32, seed: int = 0, length: int = 0
+    magnitude: Tensor,
+    n_fft: int = 1024,
+    hop: int = 256,
+    iterations: int = 32,
+    seed: int = 0,
+    length: int = 0,
+    angles: Tensor | None = None,
 ) -> Tensor:
     """Griffin-Lim phase reconstruction: a sound (..., T) from STFT magnitudes, iterated from random
     phases.
@@ -159,6 +165,7 @@ def griffin_lim(
         iterations: of one inverse and one forward transform each.
         seed: of the starting phases.
         length: T; 0 for hop * (frames - 1).
+        angles: starting phases (F, frames), radians, in place of those of the seed.
 
     Raises:
         ConfigError: n_fft and F do not go together, or hop, iterations or length are out of range.
@@ -179,8 +186,10 @@ def griffin_lim(
         )
     target = _full(magnitude).reshape(-1, bins, frames)  # (N, F, frames)
     window = _hann(n_fft, target.dtype, target.device)
-    draw = torch.Generator().manual_seed(key("griffin-lim", seed))
-    angle = torch.rand(target.shape[1:], generator=draw, dtype=target.dtype).to(target.device) * (2 * math.pi)
+    if angles is None:
+        draw = torch.Generator().manual_seed(key("griffin-lim", seed))
+        angles = torch.rand(target.shape[1:], generator=draw, dtype=target.dtype) * (2 * math.pi)
+    angle = angles.to(target)
     phase, before = torch.polar(torch.ones_like(angle), angle), torch.zeros((), device=target.device)
     for _ in range(iterations):
         sound = torch.istft(target * phase, n_fft, hop, window=window, length=length)  # (N, length)

@@ -124,6 +124,7 @@ METHODS = {
         Method("sngan", "image-synthesis"),
         Method("r3gan", "image-synthesis"),
         Method("stylegan2", "image-synthesis"),
+        Method("fastgan", "image-synthesis"),
         Method("seqgan", "text-synthesis"),
         Method("scratchgan", "text-synthesis"),
         Method("wavegan", "audio-synthesis"),

@@ -101,7 +101,7 @@ def _restore(verb: str, restorer: Any, jobs: Jobs, options: Options) -> dict[Pat
 
 
 def _restore_file(restorer: Any, source: Path, target: Path, options: Options) -> None:
-    from multigen.audio.restoration.files import restore_file
+    from multigen.audio.writing import restore_file
 
     about = {**restorer.origin, "source": source.name} if options.provenance else {}
     restore_file(restorer, source, target, options.rate or 0, about)

@@ -77,7 +77,7 @@ GROUPS = {
         *("amplitude_weight", "complex_weight", "consistency_weight", "wave_weight"),
         *("l1_weight", "gradient_weight", "shift", "hole_weight", "matching_weight", "squeezenet_weights"),
         *("cycle_weight", "identity_weight", "history", "nce_weight", "identity", "flip", "temperature"),
-        "ping_pong_weight",
+        *("ping_pong_weight", "reconstruction", "reconstruction_weight"),
         *("baseline", "scale_rewards", "kl", "discount", "rollouts", "follow", "weight_decay"),
     ),
     "optimisation": (

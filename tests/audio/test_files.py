@@ -8,7 +8,7 @@ import soundfile
 import torch
 from torch import Tensor
 
-from multigen.audio.files import AUDIO, Info, read_info, read_sound, resample, write_sound
+from multigen.audio.files import AUDIO, Info, read_info, read_sound, resample, write_blocks, write_sound
 from multigen.errors import ConfigError, DataError
 
 
@@ -353,3 +353,16 @@ def test_gradients() -> None:
 def test_rates_below_one(before: int, after: int) -> None:
     with pytest.raises(ConfigError, match=f"resampling from {before} to {after} Hz, expected rates of at least 1"):
         resample(torch.zeros(5), before, after)
+
+
+def test_a_wav_that_would_be_too_large_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its header has the size in 32 bits; what other programs make of a larger one is noise."""
+    monkeypatch.setattr("multigen.audio.files.LARGEST", 3_000)
+    blocks = [torch.zeros(1, 1_000), torch.zeros(1, 250)]
+    write_blocks(tmp_path / "a.wav", blocks, 8_000, 1)
+    write_blocks(tmp_path / "a.flac", blocks, 8_000, 1, source="PCM_24")
+    with pytest.raises(
+        DataError, match=r"b.wav: more than 3,000 bytes, which a .wav has at most; name the result .flac"
+    ):
+        write_blocks(tmp_path / "b.wav", blocks, 8_000, 1, source="FLOAT")
+    assert not (tmp_path / "b.wav").exists()

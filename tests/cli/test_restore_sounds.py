@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from multigen.audio.files import read_info, read_sound, write_sound
+from multigen.audio.mel_files import read_mels
 from multigen.audio.mels import MelSpec
-from multigen.audio.restoration.mel_files import read_mels
 from multigen.audio.voice import utterance
 from multigen.storage import provenance
 from tests import tiny
@@ -154,7 +154,7 @@ def test_results_are_as_deep_as_their_sources(
 def test_lost_frequencies_are_said_once(
     model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch
 ) -> None:
-    monkeypatch.setattr("multigen.audio.restoration.restorer.say_once", lambda text: print(text))
+    monkeypatch.setattr("multigen.audio.sound_to_sound.say_once", lambda text: print(text))
     write_sound(tmp_path / "a.wav", sentence(16_000), 16_000)
     assert restore(tmp_path / "a.wav", "--model", model, "--out", tmp_path / "out") == 0
     assert "recordings of more than 8,000 Hz keep nothing above 4,000 Hz" in capsys.readouterr().out
@@ -322,11 +322,11 @@ def test_other_files_and_other_models_are_named(
 
 MEMORY = """
 import resource, sys
-import multigen.audio.restoration.files, multigen.audio.restoration.vocoder, multigen.tasks.loading as loading
+import multigen.audio.writing, multigen.audio.restoration.vocoder, multigen.tasks.loading as loading
 import soundfile, torchaudio.functional
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 from pathlib import Path
-multigen.audio.restoration.files.restore_file(loading.load(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]))
+multigen.audio.writing.restore_file(loading.load(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]))
 print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) >> 10)
 """
 

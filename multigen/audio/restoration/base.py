@@ -14,11 +14,11 @@ import numpy as np
 from torch import Tensor, nn
 
 from multigen.audio.files import write_sound
-from multigen.audio.recordings import EMBEDDED, Recording, Recordings, open_recordings
+from multigen.audio.recordings import EMBEDDED, Recording, Recordings, fingerprint, open_recordings
 from multigen.audio.restoration.evaluator import available, comparison, definitions, score
-from multigen.audio.restoration.restorer import SoundRestorer
 from multigen.audio.restoration.segments import SegmentSource
-from multigen.audio.restoration.test_sets import SHORTEST, TestSet, fingerprint
+from multigen.audio.restoration.test_sets import SHORTEST, TestSet
+from multigen.audio.sound_to_sound import SoundRestorer
 from multigen.console import say
 from multigen.data.folders import NoTestSplit
 from multigen.engine import Batch, Callback, DataInfo, Step

@@ -1,6 +1,5 @@
 """Metrics of audio restoration, and spectrograms that show models side by side."""
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -9,7 +8,7 @@ from torch import Tensor
 
 from multigen.audio.metrics import DEFINITIONS, METRICS, SoundScores
 from multigen.audio.restoration.test_sets import TestSet
-from multigen.audio.spectral import magnitude
+from multigen.audio.spectrograms import SECONDS, loudest, side_by_side
 from multigen.console import counted, say, say_once
 from multigen.engine.distributed import all_sum, rank, world
 from multigen.errors import ConfigError, DataError
@@ -18,12 +17,7 @@ from multigen.tasks.restoration.base import Restore
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
-__all__ = ["available", "comparison", "definitions", "score", "spectrogram"]
-
-SECONDS = 1.6  # shown of a recording: where it is loudest
-WIDTH, HEIGHT, GAP, TITLE = 320, 200, 4, 16  # pixels of a spectrogram, between two, of their names
-RANGE = 70  # dB from black to white
-WINDOW, HOP = 0.032, 0.005  # seconds
+__all__ = ["available", "comparison", "definitions", "score"]
 
 
 def available(metrics: Sequence[str], rate: int) -> tuple[str, ...]:
@@ -84,54 +78,16 @@ def definitions(metrics: Sequence[str]) -> dict[str, str]:
     return {metric: DEFINITIONS[metric] for metric in metrics}
 
 
-# ------------------------------------------------------------------------------------------------------ spectrograms
-
-
 def comparison(restorers: Mapping[str, Restore], *sets: TestSet, most: int = 3) -> "tuple[Picture, Tensor]":
     """Spectrograms side by side under their names, each restorer's and the original's, one row for
     each recording, the first `most` of all sets; and the same, one row after another, as one sound
     (1, T)."""
-    from PIL import Image, ImageDraw
-
-    recordings = [(test, i) for test in sets for i in range(len(test.targets))][:most]
-    names = [*restorers, "original"]
-    size = (len(names) * (WIDTH + GAP) - GAP, len(recordings) * (HEIGHT + GAP) + TITLE - GAP)
-    sheet, sounds = Image.new("RGB", size, "white"), []
-    draw = ImageDraw.Draw(sheet)
-    for column, name in enumerate(names):
-        draw.text((column * (WIDTH + GAP) + 2, 2), name, fill="black")
-    for row, (test, i) in enumerate(recordings):
+    rows, sounds = list[dict[str, Tensor]](), list[Tensor]()
+    recordings = [(test, i) for test in sets for i in range(len(test.targets))]
+    for test, i in recordings[:most]:
+        made = {name: restore(test.inputs[i]).cpu() for name, restore in restorers.items()}
+        made["original"] = test.targets[i].cpu()
         window = loudest(test.targets[i], round(SECONDS * test.rate))
-        top = float(_decibels(test.targets[i][window], test.rate).max())
-        for column, name in enumerate(names):
-            sound = test.targets[i] if name == "original" else restorers[name](test.inputs[i])
-            sounds += [sound.cpu(), torch.zeros(test.rate // 5)]
-            tile = spectrogram(sound[window].cpu(), test.rate, top)
-            sheet.paste(tile, (column * (WIDTH + GAP), TITLE + row * (HEIGHT + GAP)))
-    return sheet, torch.cat(sounds)[None]
-
-
-def loudest(sound: Tensor, length: int) -> slice:
-    """The part of a sound (T,) of so many samples, or all of it, that has the most energy."""
-    length = min(length, len(sound))
-    energy = torch.cat([torch.zeros(1, dtype=torch.float64), sound.double().square().cumsum(0)])
-    first = int((energy[length:] - energy[:-length]).argmax())
-    return slice(first, first + length)
-
-
-def spectrogram(sound: Tensor, rate: int, top: float | None = None) -> "Picture":
-    """A grey image of a sound (T,), linear in frequency, low ones at the bottom: white is `top` dB,
-    or the sound's loudest."""
-    from PIL import Image
-
-    level = _decibels(sound, rate)  # (F, frames)
-    top = float(level.max()) if top is None else top
-    grey = ((level - top) / RANGE + 1).clamp(0, 1).flip(0) * 255
-    picture = Image.fromarray(grey.round().to(torch.uint8).numpy())
-    return picture.resize((WIDTH, HEIGHT), Image.Resampling.BILINEAR)
-
-
-def _decibels(sound: Tensor, rate: int) -> Tensor:
-    size = 1 << round(math.log2(max(WINDOW * rate, 8)))
-    sound = torch.nn.functional.pad(sound.float(), (0, max(size - len(sound), 0)))
-    return 20 * magnitude(sound, size, max(round(HOP * rate), 1)).clamp(min=1e-6).log10()
+        rows.append({name: sound[window] for name, sound in made.items()})
+        sounds += [part for sound in made.values() for part in (sound, torch.zeros(test.rate // 5))]
+    return side_by_side(rows, sets[0].rate), torch.cat(sounds)[None]

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from multigen.audio.mel_files import read_mels
 from multigen.audio.mels import MelSpec
 from multigen.audio.recordings import Recording
-from multigen.audio.restoration.mel_files import read_mels
 from multigen.data.locate import locate
 from multigen.errors import DataError
 

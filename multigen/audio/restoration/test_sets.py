@@ -1,24 +1,20 @@
 """Test sets of audio restoration: recordings and their inputs."""
 
-import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from torch import Tensor
 
 from multigen.audio.recordings import Recording
+from multigen.audio.sound_to_sound import Degrade
 from multigen.data.datasets import hash_of
 from multigen.errors import DataError
 
-__all__ = ["LONGEST", "SHORTEST", "Degrade", "TestSet", "fingerprint"]
+__all__ = ["LONGEST", "SHORTEST", "TestSet"]
 
 SHORTEST, LONGEST = 0.3, 30.0
 """Seconds: what is less cannot be measured, and of more the beginning is."""
-
-Degrade = Callable[[Tensor, str], Tensor]
-"""(a whole recording, float32 (T,); its name) -> its input (T,). Equal recordings of equal names
-give equal ones."""
 
 
 @dataclass(frozen=True)
@@ -65,13 +61,3 @@ class TestSet:
         """The set of its recording `i` alone."""
         part = slice(i, i + 1)
         return replace(self, names=self.names[part], targets=self.targets[part], inputs=self.inputs[part])
-
-
-def fingerprint(recordings: Sequence[Recording]) -> str:
-    """Hash of the names and samples of recordings, in their order."""
-    digest = hashlib.blake2b(digest_size=8)
-    for recording in recordings:
-        digest.update(f"{recording.name}\0{len(recording)}\0".encode())
-        for block in recording.blocks():
-            digest.update(block.contiguous().numpy().data)
-    return digest.hexdigest()

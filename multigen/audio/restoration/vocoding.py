@@ -12,13 +12,13 @@ from torch import Tensor, nn
 
 from multigen.audio import world
 from multigen.audio.checks import require
+from multigen.audio.mel_files import MELS, read_mels
 from multigen.audio.mels import MelSpec
 from multigen.audio.networks import InverseSTFT
 from multigen.audio.rates import resampled
-from multigen.audio.restoration.mel_files import MELS, read_mels
-from multigen.audio.restoration.restorer import PART, Result, SoundRestorer
-from multigen.audio.restoration.streaming import in_parts, streamed
+from multigen.audio.sound_to_sound import PART, Result, SoundRestorer
 from multigen.audio.spectral import griffin_lim
+from multigen.audio.streaming import in_parts, streamed
 from multigen.errors import ConfigError, DataError
 from multigen.tasks.graph import Graph
 from multigen.tasks.restoration.base import Restore

@@ -16,11 +16,10 @@ from multigen.audio.files import open_sound
 from multigen.audio.networks.amplitude_phase import AmplitudePhaseGenerator, ExportedGenerator, n_fft_of
 from multigen.audio.rates import resampled
 from multigen.audio.restoration.adversarial import AdversarialAudioConfig, AdversarialAudioTrainer
-from multigen.audio.restoration.restorer import PART, Result, SoundRestorer, check_no_mels, check_sound, checked
-from multigen.audio.restoration.streaming import in_parts, streamed
-from multigen.audio.restoration.test_sets import Degrade
+from multigen.audio.sound_to_sound import PART, Degrade, Result, SoundRestorer, check_no_mels, check_sound, checked
 from multigen.audio.speech import examine
 from multigen.audio.store import Store
+from multigen.audio.streaming import in_parts, streamed
 from multigen.console import say
 from multigen.errors import ConfigError
 from multigen.tasks.graph import Graph

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from multigen.audio.files import write_blocks, write_sound
+from multigen.audio.files import LARGEST, write_blocks, write_sound
 from multigen.audio.plots import draw
 from multigen.console import counted
 from multigen.engine.randomness import key
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 __all__ = ["AudioSampler", "joined"]
 
 ALONG = 4  # windows from one latent to the next
-LARGEST = (1 << 32) - (1 << 16)  # bytes of samples in a .wav
 PAUSE = 0.1  # seconds of silence between sounds that are joined
 
 

@@ -21,7 +21,7 @@ from multigen.data.parts import Parts, find_parts
 from multigen.data.unread import report_unread
 from multigen.engine import Batch, Callback, DataInfo, Step
 from multigen.engine.batches import Source
-from multigen.errors import ConfigError, MultigenError
+from multigen.errors import ConfigError, DataError, MultigenError
 from multigen.image.degrade import imresize, reduced
 from multigen.image.files import (
     EMBEDDED_NAMES,
@@ -194,9 +194,19 @@ class ImageRestorationTrainer(RestorationTrainer[C]):
                 f"low {c.low}: {self.name} makes its inputs itself; leave it out, or train srgan, or denoise"
             )
         if c.low:
-            low = open_photos(c.low, split=split, skip_bad=c.skip_bad, frames=c.frames)
-            self.pairs = {**self.pairs, **match_pairs(photos, low, self.scale, "low", remedy=f" in {c.low}")}
+            photos = self._paired(photos, open_photos(c.low, split=split, skip_bad=c.skip_bad, frames=c.frames))
         return photos
+
+    def _paired(self, photos: Photos, low: Photos) -> Photos:
+        """The photographs with an input among `low`, which `pairs` then has."""
+        c = self.config
+        skipped = [*photos.skipped, *low.skipped]
+        remedy = f" in {c.low}, or leave out those without: --skip-bad"
+        pairs = match_pairs(photos, low, self.scale, "low", skipped if c.skip_bad else None, remedy)
+        if not pairs:
+            raise DataError(f"low {c.low}: no image has the name and size of one in {c.data}; give each a pair")
+        self.pairs = {**self.pairs, **pairs}
+        return Photos((photo for photo in photos if photo.name in pairs), skipped)
 
     def parts(self) -> Parts | None:
         """The files of a data folder by their use; None if the data are not a folder, or one whose

@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from multigen.audio.files import write_sound
-from multigen.audio.recordings import open_recordings
-from multigen.audio.restoration.evaluator import available, comparison, loudest, score
+from multigen.audio.recordings import fingerprint, open_recordings
+from multigen.audio.restoration.evaluator import available, comparison, score
 from multigen.audio.restoration.segments import SegmentSource
-from multigen.audio.restoration.test_sets import TestSet, fingerprint
+from multigen.audio.restoration.test_sets import TestSet
+from multigen.audio.spectrograms import loudest
 from multigen.engine.batches import Stream
 from multigen.errors import ConfigError, DataError
 from multigen.recipes import vocoder as recipe

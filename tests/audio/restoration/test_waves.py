@@ -19,11 +19,11 @@ from multigen.audio.restoration import extend as extending
 from multigen.audio.restoration.degradations import narrowed
 from multigen.audio.restoration.enhance import EnhanceTrainer
 from multigen.audio.restoration.extend import ExtendTrainer
-from multigen.audio.restoration.files import restore_file
-from multigen.audio.restoration.restorer import SoundRestorer
 from multigen.audio.restoration.vocoder import PRESETS, Generator, VocoderTrainer
 from multigen.audio.restoration.waves import CROSSOVER, Extender, WaveRestorer
+from multigen.audio.sound_to_sound import SoundRestorer
 from multigen.audio.voice import utterance
+from multigen.audio.writing import restore_file
 from multigen.engine import Run
 from multigen.errors import CheckpointError, ConfigError, DataError
 from multigen.tasks.restoration.base import RestorationTrainer

@@ -59,6 +59,21 @@ def test_what_does_not_match_is_listed(pair: tuple[Path, Path]) -> None:
         trainer(high, low=str(low))
 
 
+def test_what_does_not_match_is_left_out_where_bad_files_are(
+    pair: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    high, low = pair
+    (low / "0.png").unlink()
+    (low / "1.png").write_bytes(b"damaged")
+    result = trainer(high, low=str(low), skip_bad=True)
+    assert [photo.name for photo in result.data.photos] == ["2.png"]
+    printed = capsys.readouterr().err
+    assert "0.png: no pair in low: 0.png has none" in printed and "low/1.png" in printed
+    (low / "2.png").rename(low / "other.png")
+    with pytest.raises(DataError, match=r"low: no image has the name and size of one in \S+; give each a pair"):
+        trainer(high, low=str(low), skip_bad=True)
+
+
 def test_a_method_that_makes_its_inputs_takes_no_pairs(pair: tuple[Path, Path]) -> None:
     high, low = pair
     config = RealESRGANConfig(data=str(high), test=(str(high),), low=str(low), crop=32)

@@ -1,4 +1,4 @@
-"""Inference with a trained network that restores sounds: of any rate, length and number of
+"""Inference with a trained network that makes sounds of sounds: of any rate, length and number of
 channels, whole or chunk by chunk."""
 
 import contextlib
@@ -10,12 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from multigen.audio.files import check_rates, open_sound
+from multigen.audio.mel_files import MELS
 from multigen.audio.rates import RAISED, are_near, resampled
 from multigen.audio.recordings import VOICE
-from multigen.audio.restoration.evaluator import GAP, HEIGHT, WIDTH, spectrogram
-from multigen.audio.restoration.mel_files import MELS
-from multigen.audio.restoration.streaming import in_parts, streamed
-from multigen.audio.restoration.test_sets import Degrade
+from multigen.audio.spectrograms import GAP, HEIGHT, WIDTH, spectrogram
+from multigen.audio.streaming import in_parts, streamed
 from multigen.audio.voice import SPEAKERS, utterance
 from multigen.console import say_once
 from multigen.errors import CheckpointError, ConfigError, DataError
@@ -24,8 +23,11 @@ from multigen.tasks.ready import Ready
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
-__all__ = ["Result", "SoundRestorer", "check_no_mels", "check_sound", "checked"]
+__all__ = ["Degrade", "Result", "SoundRestorer", "check_no_mels", "check_sound", "checked"]
 
+Degrade = Callable[[Tensor, str], Tensor]
+"""(a whole recording, float32 (T,); its name) -> its input (T,). Equal recordings of equal names
+give equal ones."""
 PART = 1 << 17
 """Samples that are taken through the network at once, and its surroundings."""
 

@@ -4,7 +4,7 @@ import math
 from pathlib import Path
 
 from multigen.audio.files import check_written, write_blocks
-from multigen.audio.restoration.restorer import SoundRestorer
+from multigen.audio.sound_to_sound import SoundRestorer
 from multigen.audio.store import Store
 from multigen.console import say
 from multigen.errors import ConfigError, DataError

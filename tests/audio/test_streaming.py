@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from multigen.audio.restoration.streaming import in_parts, streamed
+from multigen.audio.streaming import in_parts, streamed
 
 TAPS = torch.arange(1.0, 8)[None, None]  # reaches 3 to each side
 
