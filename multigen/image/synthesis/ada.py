@@ -83,7 +83,8 @@ class _Draws:
         self.changed = torch.zeros(())
 
     def __call__(self, name: str, of: Callable[[Tensor], Tensor], neutral: float, share: float | None = None) -> Tensor:
-        """`of`: two uniform numbers (B, 2) -> (B,) or (B, 2); where it is not applied, `neutral`."""
+        """`of`: two uniform numbers (B, 2) -> (B,) or (B, 2); `neutral` where it is not
+        applied."""
         value = of(self.rand(name, 2))
         applied = self.rand(f"{name}/share", 1)[:, 0] < (self.share if share is None else share)
         self.changed = applied if self.changed.ndim == 0 else self.changed | applied

@@ -1,9 +1,9 @@
 """StyleGAN2: a style for each layer, from a mapping of z, scales the features of its convolution.
 Karras et al. 2020, arXiv:1912.04958; with adaptive augmentation (ADA), arXiv:2006.06676.
 
-    python -m multigen.recipes.stylegan2 --data photos/ --size 64            # on a CPU: an hour or more
-    python -m multigen.recipes.stylegan2 default --data photos/ --size 256   # your own images, a GPU
-    python -m multigen.recipes.stylegan2 paper --data ffhq/                  # faces of 1024 pixels
+    python -m multigen.recipes.stylegan2 laptop --data photos/               # a CPU: an hour or more
+    python -m multigen.recipes.stylegan2 default --data photos/ --size 256   # a GPU
+    python -m multigen.recipes.stylegan2 paper --data faces/                 # 1024 pixels
 
 G is a mapping of z to a style w for each layer, and a synthesis of the image from them: `w =
 G.mapping(z, label)` (B, styles, latent), `image = G.synthesis(w)`. The image is the sum of one for
@@ -19,18 +19,28 @@ from typing import ClassVar, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import conv2d, conv_transpose2d, linear, one_hot
+from torch.nn.functional import one_hot
 
 from multigen import losses
 from multigen.engine import Adam, Batch, Control, Decision, Step, Terms, Update
-from multigen.engine.distributed import all_rows, all_sum
+from multigen.engine.distributed import all_sum
 from multigen.engine.optimisers import Optimiser
-from multigen.image.resample import Blur, Upsample
+from multigen.image.resample import Upsample
 from multigen.image.synthesis.augment import adapted_share
 from multigen.image.synthesis.base import ImageSynthesisConfig, ImageSynthesisTrainer
-from multigen.image.synthesis.equalised import GAIN, DownBlock, EqualConv, EqualLinear, leaky, normalised
 from multigen.image.synthesis.grids import grid_of
 from multigen.image.synthesis.sampler import StyleSampler
+from multigen.image.synthesis.style_layers import (
+    GAIN,
+    Deviation,
+    DownBlock,
+    EqualConv,
+    EqualLinear,
+    MappingNetwork,
+    StyleConv,
+    ToImage,
+    leaky,
+)
 from multigen.losses import penalties
 
 __all__ = ["PRESETS", "Discriminator", "Generator", "StyleGAN2Config", "StyleGAN2Trainer"]
@@ -135,53 +145,6 @@ SIGNS = "real_signs"
 # ---------------------------------------------------------------------------------------------------- generator
 
 
-class StyleConv(nn.Module):
-    """A 3x3 convolution whose input channels are scaled by a style, and whose result is scaled to
-    unit variance: features (B, before, H, W), w (B, latent) -> (B, after, H, W), or twice as large.
-
-    The style scales the weights in the paper (eq. 1 and 3); scaling the features before and after
-    one convolution of the whole batch is the same, and on a CPU up to five times as fast as a
-    convolution for each image.
-    """
-
-    noise: Tensor
-
-    def __init__(self, latent: int, before: int, after: int, shape: tuple[int, int], up: bool):
-        super().__init__()
-        self.style = EqualLinear(latent, before, bias=1.0)
-        self.weight = nn.Parameter(torch.randn(after, before, 3, 3))
-        self.bias, self.strength = nn.Parameter(torch.zeros(after)), nn.Parameter(torch.zeros(()))
-        self.register_buffer("noise", torch.randn(1, 1, *shape))  # that of samples
-        self.up, self.scale = up, 1 / math.sqrt(9 * before)
-
-    def forward(self, x: Tensor, w: Tensor, noise: Tensor | None) -> Tensor:
-        style, weight = self.style(w), self.weight * self.scale
-        deviation = (style.square() @ weight.square().sum((2, 3)).T + 1e-8).sqrt()  # (B, after)
-        x = self.conv(x * style[:, :, None, None], weight)
-        added = (self.noise if noise is None else noise) * self.strength + self.bias[:, None, None]
-        return leaky(x * (GAIN / deviation)[:, :, None, None] + (GAIN * added).to(x))
-
-    def conv(self, x: Tensor, weight: Tensor) -> Tensor:
-        if not self.up:
-            return conv2d(x, weight, padding=1)
-        return 4 * Blur.apply(conv_transpose2d(x, weight.transpose(0, 1), stride=2), 1)  # (B, after, 2H, 2W)
-
-
-class ToImage(nn.Module):
-    """Features (B, before, H, W), w (B, latent) -> image (B, channels, H, W), by a 1x1 convolution
-    with a style, whose result is not scaled."""
-
-    def __init__(self, latent: int, before: int, channels: int):
-        super().__init__()
-        self.style = EqualLinear(latent, before, bias=1.0)
-        self.weight, self.bias = nn.Parameter(torch.randn(channels, before)), nn.Parameter(torch.zeros(channels))
-        self.scale = 1 / math.sqrt(before)
-
-    def forward(self, x: Tensor, w: Tensor) -> Tensor:
-        scaled = x.permute(0, 2, 3, 1) * (self.style(w) * self.scale)[:, None, None]
-        return linear(scaled, self.weight, self.bias).permute(0, 3, 1, 2)
-
-
 class Synthesis(nn.Module):
     """Styles w (B, styles, latent) -> image (B, channels, H, W); about -1..1, not bounded.
 
@@ -210,26 +173,6 @@ class Synthesis(nn.Module):
             x = conv(2 * level, conv(2 * level - 1, x))
             image = 4 * Upsample.apply(image) + to_image(x, w[:, 2 * level + 1])
         return image
-
-
-class MappingNetwork(nn.Module):
-    """z (B, latent) and label (B,), each if any -> (B, width)."""
-
-    def __init__(self, latent: int, classes: int, width: int, layers: int):
-        super().__init__()
-        self.latent, self.classes = latent, classes
-        self.embed = EqualLinear(classes, width) if classes else None
-        befores = [latent + (width if classes else 0)] + [width] * (layers - 1)
-        self.layers = nn.ModuleList(EqualLinear(before, width, rate=0.01, gain=GAIN) for before in befores[:layers])
-
-    def forward(self, z: Tensor, label: Tensor | None) -> Tensor:
-        parts = [normalised(z)] if self.latent else []
-        if self.embed is not None and label is not None:
-            parts.append(normalised(self.embed(one_hot(label, self.classes).to(z))))
-        w = torch.cat(parts, 1)
-        for layer in self.layers:
-            w = leaky(layer(w))
-        return w
 
 
 class Generator(nn.Module):
@@ -288,24 +231,6 @@ class Generator(nn.Module):
 
 
 # ---------------------------------------------------------------------------------------------------- discriminator
-
-
-class Deviation(nn.Module):
-    """A further channel that tells D how much the images of a group differ: (B, C, H, W) -> (B, C +
-    1, H, W), with the deviation over the group, averaged over channels and positions. In training
-    the groups are of the whole batch, over all ranks; Karras et al. 2018, arXiv:1710.10196, section
-    3."""
-
-    def __init__(self, group: int):
-        super().__init__()
-        self.group = group
-
-    def forward(self, x: Tensor) -> Tensor:
-        rows, own = all_rows(x) if self.training else (x, slice(0, len(x)))
-        groups = rows.float().tensor_split(math.ceil(len(rows) / self.group))
-        values = [(g.var(0, correction=0) + 1e-8).sqrt().mean().expand(len(g)) for g in groups]
-        plane = torch.cat(values)[own, None, None, None].to(x).expand(-1, 1, *x.shape[2:])
-        return torch.cat([x, plane], 1)
 
 
 class Discriminator(nn.Module):

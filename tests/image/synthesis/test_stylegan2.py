@@ -20,14 +20,12 @@ from multigen.engine import Run
 from multigen.errors import ConfigError
 from multigen.image.resample import Blur, Downsample
 from multigen.image.synthesis import evaluator
-from multigen.image.synthesis.equalised import DownBlock, EqualConv, EqualLinear, normalised
 from multigen.image.synthesis.grids import grid_of
+from multigen.image.synthesis.style_layers import Deviation, DownBlock, EqualConv, EqualLinear, StyleConv, normalised
 from multigen.image.synthesis.stylegan2 import (
     PRESETS,
-    Deviation,
     Discriminator,
     Generator,
-    StyleConv,
     StyleGAN2Config,
     StyleGAN2Trainer,
 )
