@@ -101,8 +101,8 @@ def open_images(
     sides = (size, size) if isinstance(size, int) else size
     if min(sides) < 1 or channels not in (0, *MODES) or split not in ("train", "validation", "test"):
         raise ConfigError(
-            f"size {size}, channels {channels}, split {split!r}: expected a size of 1 or more, 0, 1, 3 or 4 channels, and train "
-            "or test, or validation; correct what is not"
+            f"size {size}, channels {channels}, split {split!r}: expected a size of 1 or more, 0, 1 or 3 channels, or 4 with "
+            "opacity, and train or test, or validation; correct what is not"
         )
     if data == "digits":
         if split == "validation":

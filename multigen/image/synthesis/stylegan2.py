@@ -1,7 +1,7 @@
 """StyleGAN2: a style for each layer, from a mapping of z, scales the features of its convolution.
 Karras et al. 2020, arXiv:1912.04958; with adaptive augmentation (ADA), arXiv:2006.06676.
 
-    python -m multigen.recipes.stylegan2 laptop --data photos/               # a CPU: an hour or more
+    python -m multigen.recipes.stylegan2 laptop --data photos/               # a CPU: an hour
     python -m multigen.recipes.stylegan2 default --data photos/ --size 256   # a GPU
     python -m multigen.recipes.stylegan2 paper --data faces/                 # 1024 pixels
 

@@ -92,7 +92,8 @@ class Draws:
 @pytest.mark.parametrize("up", [False, True])
 def test_a_style_scales_the_weights_of_each_image(up: bool) -> None:
     layer = StyleConv(5, 6, 7, (16, 16) if up else (8, 8), up).double()
-    nn.init.normal_(layer.bias), nn.init.normal_(layer.strength)
+    for parameter in (layer.bias, layer.strength):
+        nn.init.normal_(parameter)
     x, w = torch.randn(3, 6, 8, 8).double(), torch.randn(3, 5).double()
     noise = torch.randn(3, 1, *layer.noise.shape[2:]).double()
     result = layer(x, w, noise)
@@ -180,7 +181,7 @@ CASES = {
     "a size too large": (["--size", "2000"], "size 2000: .* nearest it has are 896 and 1024"),
     "aspect": (["--size", "64", "--image-width", "100"], "size 64 x 100: .* nearest it has are 64 x 96 and 64 x 112"),
     "too long": (["--size", "64", "--image-width", "300"], r"size 64 x 300: .* nearest it has are \d+ x \d+ and \d+ x \d+"),
-    "channels": (["--channels", "2"], "channels 2, .*: expected .*0, 1, 3 or 4 channels"),
+    "channels": (["--channels", "2"], "channels 2, .*: expected .*0, 1 or 3 channels, or 4 with opacity"),
     "augmentations": (["--augment", "bgcf"], "augment .*'bgcf'.* expected some of color,.*bgc"),
     "a probability": (["--augment-target", "1.5"], "augment_target 1.5"),
     "micro-batches": (["--accumulate", "2"], "update 'discriminator' couples rows: accumulate 2, expected 1"),
