@@ -39,7 +39,19 @@ DISTRIBUTIONS = {
 """Module -> the package that brings it, where the names differ by more than dashes."""
 PICTURES = {"scikit-image", "scikit-learn"}
 """Packages that are needed for the photographs they carry, which are read as files."""
-EXTRAS = ("fid", "heif", "media", "models", "export", "hub", "sentences", "speech", "speech-compiled", "text-metrics")
+EXTRAS = (
+    "fid",
+    "heif",
+    "media",
+    "models",
+    "lm",
+    "export",
+    "hub",
+    "sentences",
+    "speech",
+    "speech-compiled",
+    "text-metrics",
+)
 """Optional dependencies that the package imports where they are installed."""
 
 

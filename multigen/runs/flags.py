@@ -67,7 +67,7 @@ GROUPS = {
         *("mapping_layers", "residual", "deviation", "style_mixing"),
         *("growth", "unshuffle", "group", "patch", "embedding", "heads", "filters", "dropout", "maxout"),
         *("upsample", "halvings", "recurrent", "positions", "post_filter", "hop", "n_fft", "bands"),
-        *("discriminator_width", "discriminator_layers", "discriminator_norm", "discriminator_embedding"),
+        *("input_size", "discriminator_width", "discriminator_layers", "discriminator_norm", "discriminator_embedding"),
         *("waveform", "shuffle", "spectra", "spectral_width", "shift_frames", "spectrum_width"),
     ),
     "losses": (
