@@ -112,10 +112,10 @@ def read_flags(
     nested = []
     for group, members in groups.items():
         if members:
-            kind = dataclasses.make_dataclass(group, members, frozen=True)
+            kind = dataclasses.make_dataclass(group, members, frozen=True, eq=False, repr=False)
             nested.append((group, Annotated[kind, tyro.conf.arg(help="")], dataclasses.field(default=kind())))
     flags = cli(
-        dataclasses.make_dataclass("Flags", nested),
+        dataclasses.make_dataclass("Flags", nested, eq=False, repr=False),
         command,
         args,
         config=(tyro.conf.OmitArgPrefixes,),
