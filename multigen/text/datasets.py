@@ -15,18 +15,17 @@ from multigen.data.locate import locate
 from multigen.data.unread import report_unread
 from multigen.engine import DataInfo
 from multigen.errors import ConfigError, DataError
-from multigen.storage.model_folder import find_model, read_model
 from multigen.text import conversations
 from multigen.text.decoding import token_mask
 from multigen.text.files import TEXT, Texts, encode, is_fables, normal, open_parts, read_texts, split
 from multigen.text.metrics import require_pair_metrics
-from multigen.text.networks.pretrained import model_folder_of
 from multigen.text.oracle import Oracle
-from multigen.text.tokenizers import Tokenizer, read_tokenizer
+from multigen.text.tokenizers import Tokenizer
 from multigen.text.units import Reading, Unit
+from multigen.text.vocabularies import open_tokenizer
 from multigen.text.windows import are_long, encode_windows, passages
 
-__all__ = ["Corpus", "TextInfo", "check_prompt", "given_tokenizer", "open_corpus", "open_oracle"]
+__all__ = ["Corpus", "TextInfo", "check_prompt", "open_corpus", "open_oracle"]
 
 
 @dataclass(frozen=True)
@@ -173,9 +172,7 @@ def open_corpus(
     if conversations.parse(train[0]) is not None:
         return _conversations(data, (train, validation, tested), given, tokenizer, vocabulary_size, length, conditional)
     classes = _classes(data, labels, [*train, *validation], tested) if conditional else ()
-    fitted = given or _open_tokenizer(
-        tokenizer or ("words" if is_fables(data) else "bpe"), train, vocabulary_size, data
-    )
+    fitted = given or open_tokenizer(tokenizer or ("words" if is_fables(data) else "bpe"), train, vocabulary_size, data)
     numbers = {text: len(fitted) + classes.index(labels[text]) for text in labels} if classes else {}
     tokens = _encoded(data, (train, validation, tested), fitted, length, divided, numbers)
     fingerprint = hashlib.sha256(tokens[0].numpy().tobytes()).hexdigest()[:16]
@@ -209,7 +206,7 @@ def _conversations(
     """The corpus of the answers in conversations."""
     if conditional:
         raise ConfigError(f"conditional: {data} holds conversations, which have no classes; leave --conditional out")
-    fitted = given or _open_tokenizer(tokenizer or "bpe", conversations.content_of(parts[0]), size, data)
+    fitted = given or open_tokenizer(tokenizer or "bpe", conversations.content_of(parts[0]), size, data)
     try:
         encoded = [conversations.encode_answers(part, fitted, length) for part in parts]
     except DataError as error:
@@ -375,33 +372,3 @@ def open_oracle(data: str, length: int) -> Oracle:
     if data == "oracle":
         return Oracle.seeded(0, length=length)
     return Oracle.read(locate(data, "an .npz file"), length)
-
-
-def _open_tokenizer(kind: str, texts: list[str], size: int, data: str) -> Tokenizer:
-    if kind in ("words", "characters", "bpe"):
-        try:
-            return Tokenizer.train(texts, kind, size)
-        except DataError as error:
-            raise DataError(f"{data}: {error}") from error
-    if (folder := model_folder_of(kind)) is None:
-        return Tokenizer.pretrained(kind)
-    if (tokenizer := read_tokenizer(folder)) is None:
-        raise ConfigError(f"{folder}: its tokenizer.json is missing; import the model again, or copy the whole folder")
-    return tokenizer
-
-
-def given_tokenizer(tokenizer: str, start: str) -> Tokenizer | None:
-    """The tokenizer of the model `start` (--from); None without one. Raises ConfigError where
-    `tokenizer` names another kind."""
-    if not start:
-        return None
-    folder = find_model(start)
-    pretrained, trained = read_tokenizer(folder), read_model(folder, ()).config
-    kind = pretrained.kind if pretrained and pretrained.kind != "pretrained" else ""
-    used = trained.get("tokenizer") or trained.get("pretrained") or kind or "words"
-    if (tokenizer or used) != used:
-        raise ConfigError(
-            f"tokenizer {tokenizer!r}: {folder} was trained with {used!r}; give --tokenizer {used}, or start from another "
-            "model"
-        )
-    return pretrained

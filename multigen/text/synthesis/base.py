@@ -43,7 +43,7 @@ from multigen.runs.card import Card
 from multigen.storage.files import fingerprint, write_whole
 from multigen.storage.model_folder import ModelFolder
 from multigen.tasks.loading import load_network
-from multigen.text.datasets import Corpus, TextInfo, check_prompt, given_tokenizer, open_corpus
+from multigen.text.datasets import Corpus, TextInfo, check_prompt, open_corpus
 from multigen.text.decoding import gather_log_probs, log_probs, sample, token_mask
 from multigen.text.networks.adapters import Adapted
 from multigen.text.networks.descriptions import describe
@@ -56,6 +56,7 @@ from multigen.text.synthesis.evaluation import evaluate_models
 from multigen.text.synthesis.evaluator import Evaluator
 from multigen.text.synthesis.writer import Writer
 from multigen.text.tokenizers import read_tokenizer
+from multigen.text.vocabularies import given_tokenizer
 
 __all__ = ["Reward", "TextSynthesisTrainer"]
 
@@ -178,8 +179,9 @@ class TextSynthesisTrainer(Trainer[C]):
         G = load_pretrained(c.pretrained, info.start, info.tokens, c.length)
         return Adapted(G, c.lora_rank) if c.lora_rank else G
 
-    def for_inference(self, name: str, weights: dict[str, Tensor]) -> dict[str, Tensor]:
-        """The pretrained model's weights with the adapters added."""
+    def exported(self, name: str) -> dict[str, Tensor]:
+        """The weights as the model folder holds them: of adapters, those of the whole model."""
+        weights = super().exported(name)
         if not isinstance(self.nets[name], Adapted):
             return weights
         G: Any = copy.deepcopy(self.nets[name])
