@@ -13,7 +13,7 @@ from multigen.catalogue import METHODS
 from tests.golden.__main__ import main
 from tests.golden.losses import differences, golden, measured
 
-LONGER = ("specgan", "r3gan", "sngan", "inpainting", "realesrgan", "extend", "enhance")
+LONGER = ("specgan", "r3gan", "sngan", "inpainting", "realesrgan", "extend", "enhance", "maskcyclegan")
 """Methods that take a second or more, and of whose task others are tried by default."""
 CASES = [pytest.param(method, marks=[pytest.mark.slow] if method in LONGER else []) for method in METHODS]
 
