@@ -13,8 +13,10 @@ if TYPE_CHECKING:
     from multigen.image.restoration.realesrgan import RealESRGANConfig, RealESRGANTrainer
     from multigen.image.restoration.srgan import SRGANConfig, SRGANTrainer
     from multigen.image.synthesis.dcgan import DCGANConfig, DCGANTrainer
+    from multigen.image.synthesis.fastgan import FastGANConfig, FastGANTrainer
     from multigen.image.synthesis.gan import GANConfig, GANTrainer
     from multigen.image.synthesis.lsgan import LSGANConfig, LSGANTrainer
+    from multigen.image.synthesis.projected import ProjectedConfig, ProjectedTrainer
     from multigen.image.synthesis.r3gan import R3GANConfig, R3GANTrainer
     from multigen.image.synthesis.sngan import SNGANConfig, SNGANTrainer
     from multigen.image.synthesis.wgan import WGANConfig, WGANTrainer
@@ -33,6 +35,8 @@ __all__ = [
     "DenoiseTrainer",
     "ESRGANConfig",
     "ESRGANTrainer",
+    "FastGANConfig",
+    "FastGANTrainer",
     "GANConfig",
     "GANTrainer",
     "InpaintingConfig",
@@ -41,6 +45,8 @@ __all__ = [
     "LSGANTrainer",
     "Pix2PixConfig",
     "Pix2PixTrainer",
+    "ProjectedConfig",
+    "ProjectedTrainer",
     "R3GANConfig",
     "R3GANTrainer",
     "RealESRGANConfig",

@@ -23,6 +23,8 @@ SHORTER: dict[str, dict[str, int]] = {
     "cyclegan": {"steps": 5},
     "cut": {"steps": 12},
     "lsgan": {"steps": 10},
+    "fastgan": {"steps": 5},
+    "projected": {"steps": 5},
     "wavegan": {"steps": 5},
     "specgan": {"steps": 5},
 }
