@@ -63,8 +63,8 @@ class AudioTranslationConfig(TranslationConfig):
     """Recordings of each speaker that are measured at most; 0: all."""
     vocoder: str = ""
     """A run of vocoder, of the same mels, by which conversions are made sound when they are
-    measured and shown; empty: Griffin and Lim's algorithm. It is not part of the model: name it again where
-    you use that."""
+    measured and shown; empty: Griffin and Lim's algorithm. It is not part of the model: name it
+    again where you use that."""
     rate: int = 16_000
     """Sample rate, Hz; recordings of another rate are resampled."""
     hop: int = 0
