@@ -1,6 +1,6 @@
 """Conversations: messages of a user and an assistant in turn, as a model reads them.
 
-    {"messages": [{"role": "user", "content": "Who has the pears?"}, {"role": "assistant", "content": "Ada."}]}
+    {"messages": [{"role": "user", "content": "Who?"}, {"role": "assistant", "content": "Ada."}]}
 
 As a text of a corpus a conversation is its messages in JSON. As tokens it is ChatML: each message
 is an opening token, its role, a line break, its content, an end token and a line break. The opening

@@ -27,8 +27,8 @@ def rows_of(where: str, suffix: str, content: str, column: str = "", label: str 
     Args:
         where: the file, for errors.
         suffix: of `TABLES`, in lower case.
-        column: of the texts. Empty: `text`, or else of JSON `messages`, whose rows are conversations,
-            or else the only one (of JSON: of strings).
+        column: of the texts. Empty: `text`, or else of JSON `messages`, whose rows are
+            conversations, or else the only one (of JSON: of strings).
         label: a column of labels; empty: none, and the label is "".
 
     Raises DataError for a table that cannot be read, has no such column, or holds in it what is no
