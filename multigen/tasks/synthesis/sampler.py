@@ -150,7 +150,7 @@ class Sampler(Ready):
             ConfigError: n < 1, a truncation that is not positive, an unknown class, class numbers
                 that are not int64 (n,), or any class for a model without classes.
         """
-        return self._generate(self.latents(n, seed, first, truncation), self._labels(n, label, seed, first))
+        return self._generate(self.latents(n, seed, first, truncation), self.labels(n, label, seed, first))
 
     def batches(
         self, n: int, seed: int = 0, label: str | int | None = None, truncation: float | None = None
@@ -181,7 +181,7 @@ class Sampler(Ready):
         if frames < 1:
             raise ConfigError(f"{frames} frames requested from one of the {self.items} to the next; expected 1 or more")
         require(64 * max(n, 1) * frames * self.latent, f"{n} x {frames} samples", "lower -n or --frames")
-        ends, labels = self.latents(n, seed, truncation=truncation).double(), self._labels(n, label, seed)
+        ends, labels = self.latents(n, seed, truncation=truncation).double(), self.labels(n, label, seed)
         along = torch.arange(frames, dtype=torch.float64)[:, None] / frames  # (frames, 1)
         walk = slerp(ends[:, None], ends.roll(-1, 0)[:, None], along)  # (n, frames, latent)
         return self._generate(walk.flatten(0, 1), None if labels is None else labels.repeat_interleave(frames))
@@ -298,7 +298,7 @@ class Sampler(Ready):
         inputs = {name: {0: "batch"} for name in says}
         return Graph(network, inputs, example, next(iter(output)), ("batch", *shape), says | output)
 
-    def _labels(self, n: int, label: str | int | Tensor | None, seed: int, first: int = 0) -> Tensor | None:
+    def labels(self, n: int, label: str | int | Tensor | None, seed: int, first: int = 0) -> Tensor | None:
         """Numbers of classes or clusters, (n,); None for a model without."""
         if not self.choices:
             if label is None:
