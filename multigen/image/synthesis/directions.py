@@ -14,6 +14,7 @@ from multigen.image.synthesis.spaces import Space, Styles
 __all__ = ["MEASURES", "WAYS", "Direction", "effect", "find_directions"]
 
 PCA_SAMPLES = 1_000  # images whose principal components are taken
+ROUNDING = 1e-6  # squared differences of all their pixels that are none
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,9 @@ def pca(space: Space, layers: slice) -> tuple[Tensor, Tensor]:
     images -= images.mean(0)
     scores, sizes, _ = torch.pca_lowrank(images, q=min(space.width, len(images) - 1), center=False)  # (n, q)
     vectors = codes.cpu().double().T @ scores.double()  # (width, q)
-    return vectors.T / vectors.T.norm(dim=1, keepdim=True).clamp(min=1e-12), sizes.double().square()
+    variances = sizes.double().square()
+    variances[variances < ROUNDING] = 0
+    return vectors.T / vectors.T.norm(dim=1, keepdim=True).clamp(min=1e-12), variances
 
 
 def _leading(matrix: Tensor) -> tuple[Tensor, Tensor]:
@@ -74,7 +77,7 @@ def find_directions(space: Space, by: str, layers: slice, count: int) -> list[Di
     Raises ConfigError where there are fewer, or the generator has none of this kind.
     """
     vectors, values = WAYS[by](space, layers)
-    rank = int((values > 1e-9 * max(float(values[0]), 1.0)).sum())
+    rank = int((values > 1e-9 * values[0]).sum())
     if not rank:
         raise ConfigError(f"{by}: the images do not differ, so that there are no directions; train the generator first")
     if count > rank:
