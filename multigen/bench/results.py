@@ -20,6 +20,7 @@ from urllib.parse import quote
 from multigen.bench.recipe import Figure, Recipe, figures, read_recipe, read_result
 from multigen.catalogue import METHODS, MODALITIES, heading
 from multigen.console import markdown, show
+from multigen.engine.evaluation import metric_label
 from multigen.metrics.names import features_of, headlines, other_temperature, real, trained
 from multigen.runs.card import code, escaped
 from multigen.storage.files import write_whole, writing
@@ -241,7 +242,10 @@ def _page(b: Benchmark) -> str:
         parts.append(markdown(missed, ("missed check", "measured", "target")))
     if b.ran:
         published = {f"published: {row}": values for row, values in PUBLISHED.get(name, {}).items()}
-        parts += ["[Metrics](../metrics.md) defines metrics and rows.", *_tables(b.rows, published)]
+        parts += [
+            "[Metrics](../metrics.md) defines metrics and rows.",
+            *_tables(b.rows, published, content["definitions"]),
+        ]
     parts += [
         _wrapped(f"*{escaped(what.capitalize())}*: {escaped(text)}")
         for what, text in content.get("remarks", {}).items()
@@ -268,7 +272,11 @@ def _items(features: str) -> str:
     return escaped("; ".join(features.split("; ")[-2:]))
 
 
-def _tables(rows: Mapping[str, Mapping[str, float]], published: Mapping[str, Mapping[str, float]]) -> list[str]:
+def _tables(
+    rows: Mapping[str, Mapping[str, float]],
+    published: Mapping[str, Mapping[str, float]],
+    definitions: Mapping[str, str],
+) -> list[str]:
     """Tables of rows by metrics, baselines first; rows with the same values are merged."""
     same: dict[tuple[tuple[str, float], ...], list[str]] = {}
     for name in sorted(rows, key=trained):
@@ -283,7 +291,7 @@ def _tables(rows: Mapping[str, Mapping[str, float]], published: Mapping[str, Map
             for row, names in same.items()
             if any(metric in dict(row) for metric in some)
         ]
-        tables.append(markdown(lines, ("row", *map(code, some))))
+        tables.append(markdown(lines, ("row", *(code(metric_label(metric, definitions)) for metric in some))))
     return tables
 
 

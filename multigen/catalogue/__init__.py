@@ -124,6 +124,7 @@ METHODS = {
         Method("sngan", "image-synthesis"),
         Method("r3gan", "image-synthesis"),
         Method("fastgan", "image-synthesis"),
+        Method("projected", "image-synthesis"),
         Method("seqgan", "text-synthesis"),
         Method("scratchgan", "text-synthesis"),
         Method("wavegan", "audio-synthesis"),
@@ -135,7 +136,10 @@ METHODS = {
 }
 """By name, in order of display."""
 
-LIBRARIES = {"spandrel": "multigen.image.restoration.architectures:Spandrel"}
+LIBRARIES = {
+    "spandrel": "multigen.image.restoration.architectures:Spandrel",
+    "transformers": "multigen.text.synthesis.published:Pretrained",
+}
 """What config.json of a model folder names in place of a method, where the network is another
 library's -> the class that loads it."""
 

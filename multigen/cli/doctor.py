@@ -22,6 +22,7 @@ EXTRAS = {
     "fid": "the FID of the literature, by its Inception network: --features inception",
     "heif": "HEIC and AVIF images",
     "hub": "data sets of the Hugging Face hub: --data hf:NAME",
+    "lm": "language models: multigen import FILE.gguf, low-rank adapters (--lora-rank)",
     "media": "sound of AAC, WMA and video files; multigen interpolate as MP4",
     "models": "networks of about 40 architectures in files of other projects: multigen import",
     "pretrained": "published weights of Real-ESRGAN: --model realesrgan-x4plus",

@@ -28,11 +28,14 @@ def run(args: list[str]) -> None:
 
         Networks that are read: SRVGGNetCompact, RRDBNet (ESRGAN, Real-ESRGAN, BSRGAN) and SPAN,
         which training can start from; with the extra models also SwinIR, HAT, DAT, PLKSR, NAFNet,
-        SCUNet, DnCNN and some 30 other architectures. Nothing in the file is run.
+        SCUNet, DnCNN and some 30 other architectures. Language models are read from GGUF files of
+        the architecture llama; training fine-tunes them with --pretrained. Nothing in the file is
+        run.
 
         Args:
-            file: .pth, .safetensors, or .param beside .bin (ncnn); or a name: realesrgan-x4plus,
-                realesrgan-anime-6b, realesrgan-animevideov3.
+            file: .pth, .safetensors, .param beside .bin (ncnn), or .gguf; or a name:
+                realesrgan-x4plus, realesrgan-anime-6b, realesrgan-animevideov3,
+                smollm2-135m-instruct.
             out: Folder of the model, which must be new or empty; models/NAME if not given.
         """
         out, settings = _import(file, out)
@@ -40,7 +43,8 @@ def run(args: list[str]) -> None:
             print_json({"model": str(out), **settings})
         else:
             result = ", ".join(f"{name} {value}" for name, value in settings.items())
-            task = TASKS["super-resolution" if settings["scale"] > 1 else "image-restoration"]
+            enlarges = "super-resolution" if settings.get("scale", 1) > 1 else "image-restoration"
+            task = TASKS[enlarges if "scale" in settings else "text-synthesis"]
             show(f"{out}: {result}; use it: {shell_of(task, str(out))}")
 
     cli(imports, "multigen import", args)
@@ -48,10 +52,14 @@ def run(args: list[str]) -> None:
 
 def _import(file: str, out: Path) -> tuple[Path, dict[str, Any]]:
     """Writes the folder. Returns it, and what the network is."""
-    from multigen.image.restoration.published import PUBLISHED, write_foreign
+    text, image = TASKS["text-synthesis"], TASKS["super-resolution"]
+    if file in text.published or Path(file).suffix.lower() in text.weights:
+        from multigen.text.synthesis.published import write_foreign
+    else:
+        from multigen.image.restoration.published import write_foreign
 
     if out == Path():
-        out = Path("models") / (file if file in PUBLISHED else Path(file).stem)
+        out = Path("models") / (file if file in (*text.published, *image.published) else Path(file).stem)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ConfigError(f"{out} exists and is not empty; choose another --out")
     out.mkdir(parents=True, exist_ok=True)

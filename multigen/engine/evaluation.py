@@ -9,7 +9,11 @@ from dataclasses import dataclass, field
 from multigen.console import text_table
 from multigen.console.notebook import html_table
 
-__all__ = ["Evaluation", "RunInfo", "mean_and_std"]
+__all__ = ["USED_BY_D", "Evaluation", "RunInfo", "mean_and_std", "metric_label"]
+
+USED_BY_D = "used by D"
+"""A clause in the definition of a metric whose network D, or a loss, was trained with: tables mark
+it."""
 
 COLUMNS, GAP = 80, 2  # letters of a line of a table, and between two columns
 
@@ -46,14 +50,24 @@ class Evaluation:
         remarks = html_table([*self.remarks.items()], title="Remarks") if self.remarks else ""
         return html_table(lines, head) + remarks
 
+    def label(self, metric: str) -> str:
+        """A metric's name in tables."""
+        return metric_label(metric, self.definitions)
+
     def _cells(self, metrics: Sequence[str] = ()) -> list[tuple[str, ...]]:
         """A head and lines, each with its name first: a line a row, or, where that is narrower, a
         line a metric."""
         metrics = metrics or list(dict.fromkeys(m for row in self.rows.values() for m in row))
         lines = [(name, *(f"{row[m]:.4f}" if m in row else "-" for m in metrics)) for name, row in self.rows.items()]
-        cells = [("", *metrics), *lines]
+        cells = [("", *map(self.label, metrics)), *lines]
         turned = list(zip(*cells, strict=True))
         return min((cells, turned), key=lambda way: sum(max(map(len, column)) for column in zip(*way, strict=True)))
+
+
+def metric_label(metric: str, definitions: Mapping[str, str]) -> str:
+    """A metric's name in a table: with a mark where its definition says that D used its network."""
+    used = f"; {USED_BY_D}" in str(definitions.get(metric.rpartition("/")[2], definitions.get(metric, "")))
+    return f"{metric} ({USED_BY_D})" if used else metric
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from multigen.image.synthesis.fastgan import FastGANConfig, FastGANTrainer
     from multigen.image.synthesis.gan import GANConfig, GANTrainer
     from multigen.image.synthesis.lsgan import LSGANConfig, LSGANTrainer
+    from multigen.image.synthesis.projected import ProjectedConfig, ProjectedTrainer
     from multigen.image.synthesis.r3gan import R3GANConfig, R3GANTrainer
     from multigen.image.synthesis.sngan import SNGANConfig, SNGANTrainer
     from multigen.image.synthesis.wgan import WGANConfig, WGANTrainer
@@ -44,6 +45,8 @@ __all__ = [
     "LSGANTrainer",
     "Pix2PixConfig",
     "Pix2PixTrainer",
+    "ProjectedConfig",
+    "ProjectedTrainer",
     "R3GANConfig",
     "R3GANTrainer",
     "RealESRGANConfig",

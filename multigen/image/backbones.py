@@ -1,17 +1,28 @@
 """Backbones: networks trained on ImageNet, whose features are compared."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-__all__ = ["DIMENSIONS", "POOLED", "EfficientNetLite0", "efficientnet_lite0", "pooled_features"]
+__all__ = [
+    "DIMENSIONS",
+    "POOLED",
+    "PYRAMID",
+    "PYRAMID_CHANNELS",
+    "EfficientNetLite0",
+    "efficientnet_lite0",
+    "pooled_features",
+]
 
 POOLED = "EfficientNet-lite0 (ImageNet), 1,280 pooled features of images resized to 96 x 96"
 """What `pooled_features` gives, for definitions."""
 DIMENSIONS = 1280  # of these features
+PYRAMID, PYRAMID_CHANNELS = (3, 5, 11, 16), (24, 40, 112, 320)
+"""The last block of EfficientNet-lite0 at each of the strides 4, 8, 16 and 32, and its channels."""
 
 
 class EfficientNetLite0(nn.Module):
@@ -21,21 +32,21 @@ class EfficientNetLite0(nn.Module):
     (B, 16, H/2, W/2), (B, 24, H/4, W/4), (B, 40, H/8, W/8), sides rounded up: blocks 1, 3 and 5,
     which are linear. As a loss for super-resolution the stem before them and the stages after them
     brought no measured gain.
+
+    Args:
+        blocks: numbers of the blocks whose output is given, from 1; `PYRAMID`: one for each of the
+            strides 4, 8, 16 and 32.
     """
 
-    def __init__(self):
+    def __init__(self, blocks: Sequence[int] = (1, 3, 5)):
         super().__init__()
         net: Any = efficientnet_lite0()
-        blocks = list(net._blocks)
+        all_blocks = list(net._blocks)
         self.normalise = Normalise(*LITE0_INPUT)
         # Without a rate of their own the package's blocks never drop a path: train() changes nothing here.
-        self.stages = nn.ModuleList(
-            [
-                nn.Sequential(net._conv_stem, nn.ReLU6(), blocks[0]),  # (B, 16, H/2, W/2)
-                nn.Sequential(*blocks[1:3]),  # (B, 24, H/4, W/4)
-                nn.Sequential(*blocks[3:5]),  # (B, 40, H/8, W/8)
-            ]
-        )
+        stages = [all_blocks[first:last] for first, last in pairwise((0, *blocks))]
+        self.stages = nn.ModuleList([nn.Sequential(net._conv_stem, nn.ReLU6(), *stages[0])])
+        self.stages.extend(nn.Sequential(*stage) for stage in stages[1:])
         self.to(memory_format=torch.channels_last)
 
     def forward(self, image: Tensor) -> list[Tensor]:

@@ -15,7 +15,7 @@ from typing import Any
 from multigen.console import markdown, resume_option, say, shell_word
 from multigen.engine import Callback, Trainer
 from multigen.engine.distributed import rank
-from multigen.engine.evaluation import Evaluation
+from multigen.engine.evaluation import Evaluation, metric_label
 from multigen.errors import CheckpointError
 from multigen.metrics.names import features_of, other_temperature, without_features
 from multigen.runs.facts import Facts, gather
@@ -230,13 +230,16 @@ def _figures(facts: Facts) -> str:
     if not rows:
         return "Not evaluated yet."
     metrics = dict.fromkeys(m for row in rows.values() for m in row)
-    figures = [(code(m), *(f"{row[m]:.4g}" if m in row else "" for row in rows.values())) for m in metrics]
+    definitions = facts.evaluation.get("definitions", {})
+    figures = [
+        (code(metric_label(m, definitions)), *(f"{row[m]:.4g}" if m in row else "" for row in rows.values()))
+        for m in metrics
+    ]
     lines = [
         f"This model is the column {code(_row(facts))}. The others are other checkpoints of the run, and baselines "
         "such as real data, with which to compare its metrics.\n",
         markdown(figures, ("", *map(code, rows))),
     ]
-    definitions = facts.evaluation.get("definitions", {})
     lines += ["", *(f"- {code(m)}: {sentence(without_features(text))}" for m, text in definitions.items())]
     lines += [f"- Features: {sentence(text)}" for text in features_of(definitions)]
     remarks = facts.evaluation.get("remarks", {})

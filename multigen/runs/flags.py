@@ -63,7 +63,7 @@ GROUPS = {
         *("generator", "network", "pretrained", "latent", "width", "max_channels", "layers", "blocks", "expansion"),
         *("growth", "unshuffle", "group", "patch", "embedding", "heads", "filters", "dropout", "maxout"),
         *("upsample", "halvings", "recurrent", "positions", "post_filter", "hop", "n_fft", "bands"),
-        *("discriminator_width", "discriminator_layers", "discriminator_norm", "discriminator_embedding"),
+        *("input_size", "discriminator_width", "discriminator_layers", "discriminator_norm", "discriminator_embedding"),
         *("waveform", "shuffle", "spectra", "spectral_width", "shift_frames", "spectrum_width"),
     ),
     "losses": (
@@ -108,10 +108,10 @@ def read_flags(
     nested = []
     for group, members in groups.items():
         if members:
-            kind = dataclasses.make_dataclass(group, members, frozen=True)
+            kind = dataclasses.make_dataclass(group, members, frozen=True, eq=False, repr=False)
             nested.append((group, Annotated[kind, tyro.conf.arg(help="")], dataclasses.field(default=kind())))
     flags = cli(
-        dataclasses.make_dataclass("Flags", nested),
+        dataclasses.make_dataclass("Flags", nested, eq=False, repr=False),
         command,
         args,
         config=(tyro.conf.OmitArgPrefixes,),

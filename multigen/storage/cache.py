@@ -25,11 +25,12 @@ from safetensors.torch import save
 from torch import Tensor
 
 from multigen.console import say, say_once
-from multigen.storage.files import expanded
+from multigen.errors import CheckpointError
+from multigen.storage.files import expanded, sha256_of
 from multigen.storage.reading import WEIGHTS, UnreadableFile, check_file
 from multigen.version import __version__
 
-__all__ = ["cache_folder", "cached", "not_private", "private_folder"]
+__all__ = ["cache_folder", "cached", "converted", "not_private", "private_folder"]
 
 
 def cache_folder() -> Path:
@@ -47,6 +48,21 @@ def private_folder() -> Path:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if reason := not_private(folder):
         raise UnreadableFile(reason)
+    return folder
+
+
+def converted(file: Path, name: str, write: Callable[[Path], object]) -> Path:
+    """The model folder `name` that `write` makes of a file of another project: made once, under the
+    file's SHA-256. Raises CheckpointError where it cannot be made."""
+    try:
+        folder = private_folder() / "imported" / sha256_of(file, WEIGHTS)[:16] / name
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CheckpointError(
+            f"{file} cannot be converted ({error.strerror}); name a folder: MULTIGEN_CACHE"
+        ) from error
+    if not (folder / "config.json").exists():
+        write(folder)
     return folder
 
 

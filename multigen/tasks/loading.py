@@ -25,7 +25,7 @@ from multigen.errors import CheckpointError, ConfigError, MultigenError, one_lin
 from multigen.storage.files import expanded
 from multigen.storage.model_folder import ModelFolder, find_model, read_model
 from multigen.storage.provenance import Provenance, origin
-from multigen.storage.tensors import TensorFile
+from multigen.storage.tensors import Stored, TensorFile
 from multigen.tasks.graph import Graph
 from multigen.tasks.ready import Loaded
 from multigen.version import __version__
@@ -134,7 +134,7 @@ def load_network(build: Callable[[], N], weights: Mapping[str, Tensor], where: s
     return network.to(choose_device(device), memory_format=torch.channels_last).eval()  # pyright: ignore[reportCallIssue]
 
 
-def plan_network(build: Callable[[], N], weights: Mapping[str, Tensor], where: str) -> N:
+def plan_network(build: Callable[[], N], weights: Mapping[str, Tensor] | Mapping[str, Stored], where: str) -> N:
     """The network on the meta device, without its weights, which fit. Raises CheckpointError as
     `load_network`."""
     with _building(where):

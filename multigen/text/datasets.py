@@ -19,6 +19,7 @@ from multigen.storage.model_folder import find_model, read_model
 from multigen.text.decoding import token_mask
 from multigen.text.files import TEXT, Texts, encode, is_fables, normal, open_parts, read_texts, split
 from multigen.text.metrics import require_pair_metrics
+from multigen.text.networks.pretrained import model_folder_of
 from multigen.text.oracle import Oracle
 from multigen.text.tokenizers import Tokenizer, read_tokenizer
 from multigen.text.units import Reading, Unit
@@ -340,7 +341,11 @@ def _open_tokenizer(kind: str, texts: list[str], size: int, data: str) -> Tokeni
             return Tokenizer.train(texts, kind, size)
         except DataError as error:
             raise DataError(f"{data}: {error}") from error
-    return Tokenizer.pretrained(kind)
+    if (folder := model_folder_of(kind)) is None:
+        return Tokenizer.pretrained(kind)
+    if (tokenizer := read_tokenizer(folder)) is None:
+        raise ConfigError(f"{folder}: its tokenizer.json is missing; import the model again, or copy the whole folder")
+    return tokenizer
 
 
 def given_tokenizer(tokenizer: str, start: str) -> Tokenizer | None:

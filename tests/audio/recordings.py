@@ -12,7 +12,7 @@ from multigen.audio.datasets import SoundSet
 from multigen.audio.files import write_sound
 from multigen.audio.synthesis.base import AudioSynthesisTrainer
 from multigen.data.datasets import Splits
-from multigen.tasks.synthesis.base import SynthesisConfig
+from multigen.tasks.synthesis.settings import SynthesisConfig
 
 RATE = 8000
 SCALE = 2**12  # so that samples are exact

@@ -21,7 +21,7 @@ from multigen.errors import MultigenError
 from multigen.image.synthesis.base import ImageInfo
 from multigen.storage.model_folder import write_model
 from multigen.tasks.loading import trainer_in
-from multigen.tasks.synthesis.base import SynthesisInfo
+from multigen.tasks.synthesis.settings import SynthesisInfo
 from multigen.text.datasets import TextInfo
 from multigen.text.tokenizers import Tokenizer, read_tokenizer
 from tests.fuzz.fuzzing import Reader

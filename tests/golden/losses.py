@@ -24,6 +24,7 @@ SHORTER: dict[str, dict[str, int]] = {
     "cut": {"steps": 12},
     "lsgan": {"steps": 10},
     "fastgan": {"steps": 5},
+    "projected": {"steps": 5},
     "wavegan": {"steps": 5},
     "specgan": {"steps": 5},
 }

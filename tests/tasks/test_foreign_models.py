@@ -13,7 +13,7 @@ from multigen.image.synthesis import dcgan
 from multigen.storage.hub import files_folder
 from multigen.storage.model_folder import read_model, write_model
 from multigen.tasks.loading import import_code
-from multigen.text.networks.generators import load_described, load_pretrained
+from multigen.text.networks.pretrained import load_described, load_pretrained
 from multigen.text.tokenizers import Tokenizer, read_tokenizer
 from tests.special import SPECIAL, replace_by
 

@@ -23,7 +23,7 @@ from multigen.errors import CheckpointError, ConfigError
 from multigen.storage.model_folder import read_model
 from multigen.storage.tensors import LARGEST_HEADER, TensorFile, to_bytes
 from multigen.tasks.loading import load_network
-from multigen.text.networks.generators import load_pretrained
+from multigen.text.networks.pretrained import load_pretrained
 from tests.cases import few
 from tests.engine.toys import Small, ToyConfig, options
 from tests.fuzz.hostile_models import TRANSFORMERS, make, make_pretrained
@@ -41,7 +41,7 @@ socket.getaddrinfo = socket.create_connection = socket.socket.connect = refused
 import huggingface_hub.constants, multigen
 assert not huggingface_hub.constants.HF_HUB_OFFLINE
 from multigen.errors import MultigenError
-from multigen.text.networks.generators import load_pretrained
+from multigen.text.networks.pretrained import load_pretrained
 from tests.fuzz.hostile_models import use
 from transformers import GPT2LMHeadModel, GPTJForCausalLM, GPTNeoXForCausalLM, LlamaForCausalLM
 verbs = {

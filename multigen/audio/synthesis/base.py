@@ -32,10 +32,11 @@ from multigen.engine.randomness import key, seed_everything
 from multigen.errors import ConfigError
 from multigen.runs.card import Card
 from multigen.storage.output import replacing
-from multigen.tasks.synthesis.base import RANGES, SynthesisConfig, SynthesisTrainer
+from multigen.tasks.synthesis.base import SynthesisTrainer
 from multigen.tasks.synthesis.evaluator import Evaluator
 from multigen.tasks.synthesis.extractors import Made
 from multigen.tasks.synthesis.sampler import Sampler
+from multigen.tasks.synthesis.settings import RANGES, SynthesisConfig
 
 __all__ = ["AudioSynthesisConfig", "AudioSynthesisTrainer"]
 

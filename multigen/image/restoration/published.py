@@ -19,7 +19,7 @@ from multigen.engine.checkpoint import not_finite
 from multigen.errors import CheckpointError, one_line
 from multigen.image.restoration.foreign import SUFFIXES, read_foreign, recognise
 from multigen.runs.card import escaped
-from multigen.storage.cache import private_folder
+from multigen.storage.cache import converted, private_folder
 from multigen.storage.files import expanded, sha256_of
 from multigen.storage.model_folder import write_model
 from multigen.storage.reading import WEIGHTS
@@ -89,18 +89,7 @@ def model_folder(model: str) -> Path:
     file.
     """
     path = file_of(model)
-    try:
-        folder = (
-            private_folder() / "imported" / sha256_of(path, WEIGHTS)[:16] / (model if model in PUBLISHED else path.stem)
-        )
-        folder.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise CheckpointError(
-            f"{model} cannot be converted ({error.strerror}); name a folder: MULTIGEN_CACHE"
-        ) from error
-    if not (folder / "config.json").exists():
-        write_foreign(model, folder)
-    return folder
+    return converted(path, model if model in PUBLISHED else path.stem, lambda folder: write_foreign(model, folder))
 
 
 def write_foreign(model: str, folder: Path) -> dict[str, Any]:

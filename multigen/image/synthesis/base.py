@@ -20,9 +20,10 @@ from multigen.image.synthesis.evaluator import nearest_picture, open_evaluator
 from multigen.image.synthesis.sampler import ImageSampler, to_unit
 from multigen.runs.card import Card
 from multigen.storage.output import replacing
-from multigen.tasks.synthesis.base import RANGES, SynthesisConfig, SynthesisInfo, SynthesisTrainer
+from multigen.tasks.synthesis.base import SynthesisTrainer
 from multigen.tasks.synthesis.evaluator import Evaluator
 from multigen.tasks.synthesis.sampler import Sampler
+from multigen.tasks.synthesis.settings import RANGES, SynthesisConfig, SynthesisInfo
 
 __all__ = ["ImageInfo", "ImageSynthesisConfig", "ImageSynthesisTrainer", "doublings"]
 

@@ -282,6 +282,9 @@ class FastGANTrainer(ImageSynthesisTrainer[FastGANConfig]):
     def optimisers(self) -> Optimiser:
         return Adam(Linear(*self.config.lr), self.config.betas)
 
+    def trained_with(self) -> tuple[str, ...]:
+        return (self.config.reconstruction,)  # that of the squared error is no network's
+
     def discriminator_loss(self, batch: Batch, step: Step) -> Terms:
         real, fake, label = self.pairs(batch, step)
         quarter = (4 * step.rand("quarter")).long().clamp(max=3)  # (B,)

@@ -165,11 +165,12 @@ def _evaluation(facts: Facts) -> str:
         if several
         else "One run with one seed: another seed gives other values, so small differences say little."
     )
+    texts = facts.evaluation.get("definitions", {})
     return (
-        f"{stale}{evaluation_table(rows)}"
+        f"{stale}{evaluation_table(rows, texts)}"
         f'<p class="muted">{note} <mark>Marked</mark>: the best of this run\'s models, where higher or lower is better and '
         "no baseline surpasses it; that is no test of significance.</p>"
-        f"<details><summary>definitions</summary>{definitions(facts.evaluation.get('definitions', {}))}</details>"
+        f"<details><summary>definitions</summary>{definitions(texts)}</details>"
     )
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
+from multigen.engine.evaluation import metric_label
 from multigen.metrics.names import direction, other_temperature, real, trained
 
 __all__ = ["best_of", "definitions", "evaluation_table"]
@@ -13,16 +14,16 @@ WIDE = 8
 """Columns of models, at most; of more models each is a row instead."""
 
 
-def evaluation_table(rows: Rows) -> str:
-    """The table, the run's models before baselines."""
+def evaluation_table(rows: Rows, texts: Mapping[str, Any]) -> str:
+    """The table, the run's models before baselines. `texts`: the definition of each metric."""
     own = [name for name in rows if trained(name)]
     names = [*own, *(name for name in rows if name not in own)]
     metrics = [m for m in dict.fromkeys(m for row in rows.values() for m in row) if not m.endswith("_std")]
-    body = _metrics_down(rows, names, own, metrics) if len(names) <= WIDE else _models_down(rows, names, own, metrics)
+    body = (_metrics_down if len(names) <= WIDE else _models_down)(rows, names, own, metrics, texts)
     return f'<div class="scroll" tabindex="0" role="region" aria-label="evaluation"><table>{body}</table></div>'
 
 
-def _metrics_down(rows: Rows, names: list[str], own: list[str], metrics: list[str]) -> str:
+def _metrics_down(rows: Rows, names: list[str], own: list[str], metrics: list[str], texts: Mapping[str, Any]) -> str:
     others = len(names) - len(own)
     groups = (f'<th colspan="{len(own)}" class="group">this run</th>' if own else "") + (
         f'<th colspan="{others}" class="group baseline">for comparison</th>' if others else ""
@@ -31,12 +32,12 @@ def _metrics_down(rows: Rows, names: list[str], own: list[str], metrics: list[st
     lines = [f"<thead><tr><td></td>{groups}</tr><tr><td></td>{heads}</tr></thead><tbody>"]
     for metric in metrics:
         cells = "".join(_cell(rows, n, metric) for n in names)
-        lines.append(f'<tr><th scope="row">{_broken(metric)}</th>{cells}</tr>')
+        lines.append(f'<tr><th scope="row">{_broken(metric_label(metric, texts))}</th>{cells}</tr>')
     return "".join([*lines, "</tbody>"])
 
 
-def _models_down(rows: Rows, names: list[str], own: list[str], metrics: list[str]) -> str:
-    heads = "".join(f'<th scope="col">{_broken(m)}</th>' for m in metrics)
+def _models_down(rows: Rows, names: list[str], own: list[str], metrics: list[str], texts: Mapping[str, Any]) -> str:
+    heads = "".join(f'<th scope="col">{_broken(metric_label(m, texts))}</th>' for m in metrics)
     lines = [f"<thead><tr><td></td>{heads}</tr></thead>"]
     for title, group in (("this run", own), ("for comparison", [n for n in names if n not in own])):
         kind = "" if group is own else ' class="baseline"'

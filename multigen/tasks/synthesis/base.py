@@ -1,5 +1,4 @@
-"""Base trainer for synthesis from a latent: settings, data, random draws, the standard stage,
-evaluation.
+"""Base trainer for synthesis from a latent: data, random draws, the standard stage, evaluation.
 
 Each modality derives its own trainer, which defines the items; a method derives from that, and
 states only what differs: networks, losses, optimisers.
@@ -8,19 +7,19 @@ states only what differs: networks, losses, optimisers.
 import copy
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from multigen.config import BELOW_ONE, Settings, from_table
+from multigen.config import from_table
 from multigen.console import counted, if_slow, say
 from multigen.data.clusters import find_centres, nearest
 from multigen.data.datasets import ItemSet, Splits, open_splits, pick
 from multigen.data.skipped import report_skipped
-from multigen.engine import Batch, Best, Control, DataInfo, Stage, Step, TensorSource, Terms, Trainer, Update
+from multigen.engine import Batch, Best, Control, Stage, Step, TensorSource, Terms, Trainer, Update
 from multigen.engine.checkpoint import load_strict
 from multigen.engine.distributed import from_first, rank
 from multigen.engine.evaluation import Evaluation
@@ -33,73 +32,13 @@ from multigen.tasks.loading import load_network
 from multigen.tasks.synthesis.collapse import diversity, watch
 from multigen.tasks.synthesis.evaluator import Evaluator
 from multigen.tasks.synthesis.sampler import Sampler
+from multigen.tasks.synthesis.settings import SynthesisConfig, SynthesisInfo
 
-__all__ = ["RANGES", "SynthesisConfig", "SynthesisInfo", "SynthesisTrainer"]
+__all__ = ["SynthesisTrainer"]
 
 SHOWN = 64  # samples of a preview
 QUICK_SAMPLES, QUICK_STEPS = 100, 30
 """Up to so many samples, as in `tiny`, the classifier is trained for at most so many steps."""
-RANGES: dict[str, float | tuple[float, float]] = {
-    **{"latent": 1, "width": 1, "batch": 1, "steps": 1, "critic_steps": 1},
-    **{"validation_size": 0, "test_classes": 0, "clusters": (0, 10_000), "samples": 2},
-    **{"lr": 0, "penalty": 0, "gamma": 0, "clip": 0},
-    **{"ema": (0, 1), "beta2": (0, BELOW_ONE), "betas": (0, BELOW_ONE)},
-}
-"""Setting -> minimum, or (minimum, maximum), in all methods that have it."""
-
-
-@dataclass(frozen=True)
-class SynthesisConfig(Settings):
-    """Settings common to all synthesis methods, in every modality."""
-
-    data: str
-    """Training data: a name, a folder (of folders, one per class), or a file."""
-    test: str = ""
-    """Test data, used for the final evaluation only; empty: the data's own test split, else a tenth
-    of them."""
-    labels: str = ""
-    """Classes of a folder's files: empty, its folders; name, the file name before the last _;
-    first, before the first _; none; or a CSV file."""
-    validation_size: int = 500
-    """Size of the validation split used for checkpoint selection, at most a tenth of the training
-    items; 0: the last checkpoint is used."""
-    test_classes: int = 0
-    """Number of whole classes held out as test data, such as people whose faces or voices are never
-    trained on."""
-    skip_bad: bool = False
-    """Skip unusable files, and report which and why."""
-    conditional: bool = False
-    """Condition on the classes, so that samples of a class can be generated; needs labels."""
-    clusters: int = 0
-    """Without labels: number of k-means clusters of the training items, on which G and D are
-    conditioned (Sage et al. 2018, arXiv:1712.04407, section 3.2). 0: none."""
-    latent: int = 128
-    """Dimensions of z ~ N(0, I)."""
-    batch: int = 64
-    """Items per step, over all processes."""
-    steps: int = 10_000
-    """Training steps."""
-    critic_steps: int = 1
-    """Discriminator updates per generator update."""
-    ema: float = 0.999
-    """Decay of the running average of the generator; 0: none."""
-    samples: int = 2_000
-    """Number of samples to evaluate, at most the number of training items."""
-
-    ranges: ClassVar[dict[str, float | tuple[float, float]]] = RANGES
-    """Ranges of settings; a modality and a method add their own."""
-
-
-@dataclass(frozen=True)
-class SynthesisInfo(DataInfo):
-    """Facts about the training data."""
-
-    classes: tuple[str, ...] = ()
-    """Names of the classes, by label."""
-    shares: tuple[float, ...] = ()
-    """Share of the training items in each cluster."""
-
-
 C = TypeVar("C", bound=SynthesisConfig)
 
 
@@ -142,6 +81,11 @@ class SynthesisTrainer(Trainer[C]):
     def generator_loss(self, batch: Batch, step: Step) -> Terms:
         """Terms of G's loss, weighted."""
         raise NotImplementedError
+
+    def trained_with(self) -> Sequence[str]:
+        """Extractors, by their names in evaluations, whose features D or a loss uses: metrics in
+        these features are marked."""
+        return ()
 
     # ---------------------------------------------------------------------------------- what a modality states
 
@@ -192,6 +136,7 @@ class SynthesisTrainer(Trainer[C]):
         self.check_data()  # before, for example, a classifier is trained
         with if_slow("preparing the metrics"):
             self.evaluator = self.open_evaluator()
+        self.evaluator.used_by_d = self.trained_with()
         source = train.to_source()
         if self.config.clusters and not self.config.conditional:
             # Takes a minute for tens of thousands of items.

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from multigen.console import counted, if_slow
 from multigen.data.datasets import ItemSet, Splits, pick, split_off
 from multigen.engine.distributed import shared_rows
-from multigen.engine.evaluation import Evaluation
+from multigen.engine.evaluation import USED_BY_D, Evaluation
 from multigen.errors import DataError
 from multigen.metrics import distances as features
 from multigen.metrics.distances import Moments
@@ -44,6 +44,11 @@ LABELLED = {
 OVERFIT = (
     "share of validation {noun} that D scores below the median of as many training {noun}, less one half: 0 where D cannot "
     "distinguish them, 0.5 where it has memorised the training {noun}"
+)
+USED = f"{USED_BY_D}, which flatters the samples"
+FLATTERED = (
+    "D was trained on features of this network, so in its metrics samples look better than they are; compare them "
+    "by another network, such as --features classifier or inception"
 )
 S = TypeVar("S", bound=ItemSet)
 
@@ -171,6 +176,8 @@ class Evaluator(Generic[S]):
         self.training_sample = pick(splits.train, self.samples)  # as many training items as samples
         self.selection_extractor = selection_extractor or name
         self.selection_metric = _metric_name("fd", self.selection_extractor)
+        self.used_by_d: Sequence[str] = ()
+        """Names of the extractors that D, or a loss, was trained with; the trainer sets them."""
 
     def features_of(self, items: S, name: str = "") -> Tensor:
         """Features (N, D) of real items by the extractor or one of `also`, cached."""
@@ -308,15 +315,24 @@ class Evaluator(Generic[S]):
         texts = _definitions(self.extractor_name) | {"memorisation": features.DEFINITIONS["memorisation"]}
         texts |= {m: features.DEFINITIONS[m] for m in ("variety", "classes", "class_kl")} | LABELLED
         texts |= {_metric_name("fd", name): features.DEFINITIONS["frechet"] for name in self.also}
+        texts |= {m: f"{text}; {USED}" for m, text in texts.items() if self._extractor_of(m) in self.used_by_d}
         return {m: f"{text}; {what}" for m, text in texts.items()} | {"d_overfit": OVERFIT.format(noun=noun)}
 
+    def _extractor_of(self, metric: str) -> str:
+        """Name of the extractor that a metric is computed with."""
+        named = (name for name in self.also if metric == _metric_name("fd", name))
+        return "classifier" if metric in ("classes", "class_kl", *LABELLED) else next(named, self.extractor_name)
+
     def remarks(self) -> dict[str, str]:
-        """Remarks for readers of the metrics: that they are from few items, if so."""
+        """Remarks for readers of the metrics: that they are from few items, or flattered by D, if
+        so."""
+        used = [name for name in (self.extractor_name, *self.also) if name in self.used_by_d]
+        remarks = {USED_BY_D: f"{', '.join(used)}: {FLATTERED}"} if used else {}
         test = self.splits.test
         if min(self.samples, len(test)) >= FEW:
-            return {}
+            return remarks
         few = f"{self.samples} samples were measured against {counted(len(test), test.noun)}"
-        return {
+        return remarks | {
             "few": f"{few}; with fewer than {FEW} of either, metrics vary from run to run, and may even beat real {test.noun}"
         }
 

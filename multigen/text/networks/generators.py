@@ -12,22 +12,15 @@ of their own, since those of thousands of rows at once do not fit into a process
 """
 
 import inspect
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from multigen.console import if_slow
-from multigen.errors import CheckpointError, ConfigError, one_line
-from multigen.storage.files import expanded, read_json
-from multigen.storage.hub import files_folder
-from multigen.storage.reading import CONFIG, JSON, check_folder
-from multigen.storage.tensors import TensorFile
-from multigen.tasks.loading import Plan
-from multigen.text.networks.descriptions import to_config
+from multigen.errors import ConfigError
 
-__all__ = ["LSTM", "Generator", "Transformer", "check_length", "load_described", "load_pretrained", "shifted"]
+__all__ = ["LSTM", "Generator", "Transformer", "check_length", "shifted"]
 
 
 class Generator(nn.Module):
@@ -188,93 +181,6 @@ class Transformer(Generator):
     def forward(self, tokens: Tensor) -> Tensor:
         out = self.model.base_model(input_ids=shifted(tokens, self.start), use_cache=False)
         return self.logits(out.last_hidden_state)
-
-
-def load_pretrained(name: str, start: int, tokens: int, length: int) -> Transformer:
-    """A causal model of the transformers library, by name or folder; safetensors only, and no code
-    of the model's own.
-
-    Args:
-        start: the token before the first one.
-        tokens: size of the vocabulary; entries that the model has beyond it are removed, so that
-            they are never drawn.
-        length: tokens of a text at most.
-
-    Raises:
-        ConfigError: it is not available, has a smaller vocabulary, or reads fewer tokens.
-    """
-    with if_slow("loading transformers"):
-        from transformers import AutoModelForCausalLM
-
-    if not name:
-        raise ConfigError("network pretrained: no model is named; give --pretrained NAME or FOLDER")
-    folder = expanded(name)
-    local = folder.is_dir()
-    try:
-        config = _config_in(folder) if local else _config_of(name)
-        with if_slow(f"loading the pretrained model {name}"):
-            model = AutoModelForCausalLM.from_pretrained(
-                str(folder) if local else name,
-                config=config,
-                local_files_only=local,
-                use_safetensors=True,
-                trust_remote_code=False,
-            )
-    except Exception as error:  # each model has its own errors
-        raise ConfigError(
-            f"pretrained {name!r}: no causal model there ({one_line(error)}); give a folder with config.json and "
-            "model.safetensors, or a name that can be downloaded"
-        ) from error
-    embedded: Any = model.get_input_embeddings()
-    if (most := embedded.num_embeddings) < tokens:
-        raise ConfigError(
-            f"tokenizer of {tokens} tokens: {name} has {most}; give the tokenizer that it was trained with"
-        )
-    G = Transformer(model.float(), start)
-    if most > tokens:
-        G.model.resize_token_embeddings(tokens)
-    check_length(G, length)
-    return G
-
-
-def _config_of(name: str) -> Any:
-    """The configuration of a model on the hub, reduced to the fields that determine the network."""
-    from transformers import AutoConfig
-
-    return to_config(AutoConfig.from_pretrained(name, trust_remote_code=False).to_dict())
-
-
-def _config_in(folder: Path) -> Any:
-    """The configuration of a model in a folder, checked against the size of the weights there.
-    Raises ValueError and others."""
-    from transformers import AutoModelForCausalLM
-
-    if (folder / "adapter_config.json").exists():
-        raise ValueError("adapter_config.json: an adapter to a model elsewhere; expected a whole model, merge it first")
-    check_folder(folder)
-    for index in folder.glob("*.index.json"):
-        if not all(isinstance(n, str) and Path(n).name == n for n in read_json(index, JSON)["weight_map"].values()):
-            raise ValueError(f"{index.name}: expected names of files in the folder")
-    config = to_config(read_json(folder / "config.json", CONFIG))
-    files = [TensorFile.open(path) for path in sorted(folder.glob("*.safetensors"))]
-    _, plan = Plan.of(lambda: AutoModelForCausalLM.from_config(config), sum(map(len, files)))
-    plan.check(sum(file.nbytes for file in files))
-    return config
-
-
-def load_described(file: Path, start: int, tokens: int) -> Transformer:
-    """The untrained network of `file`, a transformers configuration as JSON, of so many tokens.
-    Raises CheckpointError where it describes none."""
-    with if_slow("loading transformers"):
-        from transformers import AutoModelForCausalLM
-
-    try:
-        config = to_config(read_json(file, CONFIG, inside=files_folder(file.parent)))
-        if config.vocab_size != tokens:
-            raise ValueError(f"vocab_size {config.vocab_size}, expected {tokens}")
-        return Transformer(AutoModelForCausalLM.from_config(config, trust_remote_code=False), start)
-    except Exception as error:  # each model has its own errors
-        raise CheckpointError(f"{file} describes no model ({one_line(error)}); copy the model folder again") from error
 
 
 def check_length(G: Generator, length: int) -> None:

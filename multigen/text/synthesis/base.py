@@ -46,7 +46,8 @@ from multigen.text.datasets import Corpus, TextInfo, check_prompt, given_tokeniz
 from multigen.text.decoding import gather_log_probs, log_probs, sample, token_mask
 from multigen.text.networks.descriptions import describe
 from multigen.text.networks.discriminators import Recurrent
-from multigen.text.networks.generators import LSTM, Generator, Transformer, load_described, load_pretrained
+from multigen.text.networks.generators import LSTM, Generator, Transformer
+from multigen.text.networks.pretrained import DESCRIPTION, load_described, load_pretrained
 from multigen.text.synthesis.config import TextSynthesisConfig
 from multigen.text.synthesis.evaluation import evaluate_models
 from multigen.text.synthesis.evaluator import Evaluator
@@ -56,8 +57,6 @@ from multigen.text.tokenizers import read_tokenizer
 __all__ = ["Reward", "TextSynthesisTrainer"]
 
 TOGETHER = 512  # texts drawn at a time
-DESCRIPTION = "transformer.json"
-"""File of a model folder with the transformers configuration of a pretrained G."""
 
 Reward = Callable[[Tensor, Step], Tensor]
 """(texts of G (B, T), step) -> the value of each of their tokens (B, T)."""
@@ -135,7 +134,7 @@ class TextSynthesisTrainer(Trainer[C]):
         )
         check_prompt(self.corpus, c.prompt, c.test or c.data)
         self.data_info, self.held_out = self.corpus.info, self.corpus.held_out
-        if c.pretrained and Path(c.pretrained).expanduser().is_dir():
+        if c.pretrained and Path(c.pretrained).expanduser().exists():
             self.files = {"pretrained": fingerprint(Path(c.pretrained).expanduser())}
         self.check_data()
         self.evaluator = Evaluator(self.corpus, c.samples, c.lm_steps, self.run.seed)

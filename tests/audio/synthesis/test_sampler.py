@@ -21,7 +21,7 @@ from multigen.audio.synthesis import wavegan
 from multigen.audio.synthesis.base import AudioSynthesisTrainer
 from multigen.audio.synthesis.sampler import AudioSampler, joined
 from multigen.errors import DataError
-from multigen.tasks.synthesis.base import SynthesisInfo
+from multigen.tasks.synthesis.settings import SynthesisInfo
 from tests import tiny
 
 PLAIN = WaveGANConfig(length=1024, latent=4, width=2, labels="none")

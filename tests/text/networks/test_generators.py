@@ -8,7 +8,8 @@ import torch
 
 from multigen.errors import ConfigError
 from multigen.text.decoding import draw, log_probs, sample, token_mask, truncated
-from multigen.text.networks.generators import LSTM, Generator, Transformer, load_pretrained
+from multigen.text.networks.generators import LSTM, Generator, Transformer
+from multigen.text.networks.pretrained import load_pretrained
 
 V, T = 9, 6
 
