@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from multigen.errors import ConfigError
-from multigen.image.synthesis.sampler import ImageSampler
+from multigen.image.synthesis.sampler import ImageSampler, StyleSampler
 
 __all__ = ["Codes", "Latents", "Space", "Styles", "space_of"]
 
@@ -164,4 +164,4 @@ class Styles(Space):
 
 def space_of(sampler: ImageSampler) -> Space:
     """The space in which a generator's images are edited: of styles, where it has them."""
-    return Styles(sampler) if hasattr(sampler.network, "synthesis") else Latents(sampler)
+    return Styles(sampler) if isinstance(sampler, StyleSampler) else Latents(sampler)

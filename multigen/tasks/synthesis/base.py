@@ -31,6 +31,7 @@ from multigen.storage.model_folder import ModelFolder
 from multigen.tasks.loading import load_network
 from multigen.tasks.synthesis.collapse import diversity, watch
 from multigen.tasks.synthesis.evaluator import Evaluator
+from multigen.tasks.synthesis.freezing import frozen
 from multigen.tasks.synthesis.sampler import Sampler
 from multigen.tasks.synthesis.settings import SynthesisConfig, SynthesisInfo
 
@@ -121,18 +122,21 @@ class SynthesisTrainer(Trainer[C]):
     def extractor_steps(self) -> int:
         """Training steps of the classifier in this run: few where few samples are evaluated, so
         that `tiny` takes seconds."""
-        return (
-            min(self.classifier_steps, QUICK_STEPS) if self.config.samples <= QUICK_SAMPLES else self.classifier_steps
-        )
+        few = self.config.samples <= QUICK_SAMPLES
+        return min(self.classifier_steps, QUICK_STEPS) if few else self.classifier_steps
 
     def open_data(self) -> TensorSource:
         """Opens the splits and the evaluator, and computes the clusters, if any."""
+        if (freeze := self.config.freeze) and not (self.run.start or self.run.resume):
+            raise ConfigError(
+                f"freeze {freeze}: the layers of D are untrained; start from a run (--from RUN), or leave it out"
+            )
         self.splits = self.open_splits()
         self._check_data()
         train = self.splits.train
         self.data_info = self.describe_data()
-        held_out = (self.splits.validation, self.splits.test)
-        self.held_out = " ".join(items.fingerprint() for items in held_out if items is not None)
+        others = (self.splits.validation, self.splits.test)
+        self.held_out = " ".join(items.fingerprint() for items in others if items is not None)
         self.check_data()  # before, for example, a classifier is trained
         with if_slow("preparing the metrics"):
             self.evaluator = self.open_evaluator()
@@ -165,9 +169,7 @@ class SynthesisTrainer(Trainer[C]):
                 "give --labels"
             )
         sets = (train, self.splits.validation, self.splits.test)
-        skipped = dict(
-            each for items in sets if items is not None for each in items.skipped
-        )  # some are in several sets
+        skipped = dict(each for items in sets if items is not None for each in items.skipped)  # some in several sets
         report_skipped([*skipped.items()], train.noun)
         if len(train) < self.config.batch:
             say(
@@ -237,7 +239,7 @@ class SynthesisTrainer(Trainer[C]):
     # ---------------------------------------------------------------------------------- networks and stages
 
     def networks(self) -> dict[str, nn.Module]:
-        return {"G": self.generator(), "D": self.discriminator()}
+        return {"G": self.generator(), "D": frozen(self.discriminator(), self.config.freeze)}
 
     def averaged(self) -> Mapping[str, Schedule]:
         """The running average of the generator, unless `ema` is 0."""
@@ -254,7 +256,10 @@ class SynthesisTrainer(Trainer[C]):
         """One stage, whose best checkpoint has the lowest Fréchet distance to the validation items,
         with collapse detection."""
         best = Best(self.evaluator.selection_metric) if self.splits.validation is not None else None
-        return [Stage("adversarial", self.config.steps, self.updates(), best=best, controls=[self.collapse()])]
+        return [Stage("adversarial", self.config.steps, self.updates(), best=best, controls=self.controls())]
+
+    def controls(self) -> list[Control]:
+        return [self.collapse()]
 
     def collapse(self) -> Control:
         """The control that detects mode collapse: compares the diversity of samples of fixed

@@ -13,21 +13,11 @@ __all__ = ["frozen"]
 N = TypeVar("N", bound=nn.Module)
 
 
-def frozen(network: N, freeze: int, start: str) -> N:
-    """The network, whose first `freeze` layers or blocks will not be trained.
-
-    Args:
-        start: the run that training starts from, whose layers they are.
-
-    Raises ConfigError for layers to freeze of a network that begins untrained, and where none
-    would be left to train.
-    """
-    if not freeze:
-        return network
-    if not start:
-        raise ConfigError(f"freeze {freeze}: the layers of D are untrained; start from a run (--from RUN), or leave it out")
+def frozen(network: N, freeze: int) -> N:
+    """The network, whose first `freeze` layers or blocks will not be trained. Raises ConfigError
+    where none would be left to train."""
     layers = [*_layers(network)]
-    if freeze >= len(layers):
+    if freeze and freeze >= len(layers):
         raise ConfigError(f"freeze {freeze}: D has {len(layers)} layers and blocks; expected at most {len(layers) - 1}")
     for layer in layers[:freeze]:
         layer.requires_grad_(False)

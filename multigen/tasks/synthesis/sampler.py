@@ -4,13 +4,12 @@ import copy
 import itertools
 import json
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cosine_similarity
 
 from multigen.catalogue import TASKS
 from multigen.console import counted, shortened
@@ -22,11 +21,12 @@ from multigen.storage.output import check_folder, check_space, check_targets
 from multigen.storage.provenance import NO_PROVENANCE, Provenance
 from multigen.tasks.graph import Graph
 from multigen.tasks.ready import Ready
+from multigen.tasks.synthesis.latents import slerp, truncated
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
-__all__ = ["Sampler", "slerp", "tiled", "truncated"]
+__all__ = ["Sampler", "tiled"]
 
 SHOWN = 100  # maximum number of samples in the overview
 SENTENCE = 200  # maximum characters of a list of classes
@@ -88,6 +88,14 @@ class Sampler(Ready):
         """The network's output (B, ...) -> samples (B, ...) as returned and evaluated."""
         return x
 
+    def run(self, z: Tensor, label: Tensor | None, truncation: float | None) -> Tensor:
+        """The network's output (B, ...) for z (B, latent), truncated already, and label (B,)."""
+        return self.network(z) if label is None else self.network(z, label)
+
+    def truncate(self, z: Tensor, truncation: float) -> Tensor:
+        """z (n, latent), truncated. Raises ConfigError for a truncation that is out of range."""
+        return truncated(z, truncation)
+
     def write(self, sample: Tensor, path: Path, about: Provenance = NO_PROVENANCE) -> None:
         """Writes one sample (...) to a file, with provenance metadata. May raise OSError."""
         raise NotImplementedError
@@ -116,7 +124,7 @@ class Sampler(Ready):
 
         Args:
             truncation: z is conditioned on -truncation..truncation in every dimension (see
-                `truncated`).
+                `truncated`); networks with styles truncate these instead.
 
         Raises ConfigError for n < 1 or a truncation that is not positive, OutOfMemory for too large
         an n.
@@ -127,7 +135,7 @@ class Sampler(Ready):
         z = torch.empty(n, self.latent)
         for i in range(n):
             torch.randn(self.latent, generator=torch.Generator().manual_seed(key("latent", seed, first + i)), out=z[i])
-        return z if truncation is None else truncated(z, truncation)
+        return z if truncation is None else self.truncate(z, truncation)
 
     def sample(
         self,
@@ -150,7 +158,8 @@ class Sampler(Ready):
             ConfigError: n < 1, a truncation that is not positive, an unknown class, class numbers
                 that are not int64 (n,), or any class for a model without classes.
         """
-        return self._generate(self.latents(n, seed, first, truncation), self.labels(n, label, seed, first))
+        z = self.latents(n, seed, first, truncation)
+        return self._generate(z, self.labels(n, label, seed, first), truncation)
 
     def batches(
         self, n: int, seed: int = 0, label: str | int | None = None, truncation: float | None = None
@@ -166,6 +175,7 @@ class Sampler(Ready):
         seed: int = 0,
         label: str | int | None = None,
         truncation: float | None = None,
+        through: Sequence[int] = (),
     ) -> Tensor:
         """Latent interpolation along a closed path through n samples, (n * frames, ...): frame i *
         frames is sample i.
@@ -174,17 +184,26 @@ class Sampler(Ready):
             frames: number of frames from one sample to the next.
             label: as for `sample`; None: each segment of the path has another class.
             truncation: of the n samples, as for `sample`.
+            through: numbers of the samples, in place of the first n.
 
         Raises:
-            ConfigError: as for `sample`, and for frames < 1.
+            ConfigError: as for `sample`, and for frames < 1 or negative numbers.
         """
         if frames < 1:
             raise ConfigError(f"{frames} frames requested from one of the {self.items} to the next; expected 1 or more")
+        if min(through, default=0) < 0:
+            raise ConfigError(f"sample {min(through)}: expected numbers of 0 or more, as files of samples have them")
+        n = len(through) or n
         require(64 * max(n, 1) * frames * self.latent, f"{n} x {frames} samples", "lower -n or --frames")
         ends, labels = self.latents(n, seed, truncation=truncation).double(), self.labels(n, label, seed)
+        for i, number in enumerate(through):
+            ends[i] = self.latents(1, seed, number, truncation)[0]
+            if (own := self.labels(1, label, seed, number)) is not None and labels is not None:
+                labels[i] = own[0]
         along = torch.arange(frames, dtype=torch.float64)[:, None] / frames  # (frames, 1)
         walk = slerp(ends[:, None], ends.roll(-1, 0)[:, None], along)  # (n, frames, latent)
-        return self._generate(walk.flatten(0, 1), None if labels is None else labels.repeat_interleave(frames))
+        labels = None if labels is None else labels.repeat_interleave(frames)
+        return self._generate(walk.flatten(0, 1), labels, truncation)
 
     def check_out(self, n: int, out: Path, overwrite: bool = False, each: int = 0) -> None:
         """Checks that `save` may write n samples, of at least `each` bytes, to OUT.
@@ -339,54 +358,20 @@ class Sampler(Ready):
         return labels
 
     @torch.no_grad()
-    def _generate(self, z: Tensor, labels: Tensor | None) -> Tensor:
+    def _generate(self, z: Tensor, labels: Tensor | None, truncation: float | None = None) -> Tensor:
         weight = next(self.network.parameters())
         z = z.to(weight.device, weight.dtype)
-        conditions = () if labels is None else (labels.to(weight.device),)
-        batches = zip(*(t.split(self.batch) for t in (z, *conditions)), strict=True)
+        latents = z.split(self.batch)
+        conditions = [None] * len(latents) if labels is None else labels.to(weight.device).split(self.batch)
         result, count = torch.empty(0), 0
-        for batch in batches:
-            samples = self.finish(self.network(*batch)).cpu()
+        for batch in zip(latents, conditions, strict=True):
+            samples = self.finish(self.run(*batch, truncation)).cpu()
             if not count:
                 require(len(z) * samples[0].numel() * samples.element_size(), f"{len(z)} samples", FEWER)
                 result = torch.empty(len(z), *samples.shape[1:], dtype=samples.dtype)
             result[count : count + len(samples)] = samples
             count += len(samples)
         return result
-
-
-def truncated(z: Tensor, truncation: float) -> Tensor:
-    """z ~ N(0, I) of any shape -> draws of the normal distribution truncated to |z_i| <=
-    truncation.
-
-    The truncation trick of BigGAN (Brock et al. 2019, arXiv:1809.11096, section 3.1). Values
-    outside are not resampled, as they are there: each z_i moves to the same quantile of the
-    truncated distribution, so it keeps its sign and rank. P(|z_i| <= a) is erf(a / sqrt 2), for the
-    truncated distribution erf(a / sqrt 2) / erf(truncation / sqrt 2).
-
-    Raises ConfigError for a truncation that is not positive.
-    """
-    if not truncation > 0:
-        raise ConfigError(
-            f"truncation {truncation:g}: expected a positive number, such as 0.7; without it, nothing is truncated"
-        )
-    share = math.erf(truncation / math.sqrt(2)) * torch.erf(z.double().abs() / math.sqrt(2))
-    size = (math.sqrt(2) * torch.erfinv(share)).clamp(max=truncation)
-    return size.copysign(z).to(z.dtype)
-
-
-def slerp(start: Tensor, end: Tensor, along: Tensor) -> Tensor:
-    """Spherical interpolation of vectors (..., D), from `start` at `along` (..., 1) = 0 to `end` at
-    1.
-
-    Shoemake 1985; for latents White 2016, arXiv:1609.04468: a straight line between two of them
-    passes through vectors shorter than those of a normal distribution, which the generator has not
-    seen. Parallel vectors are interpolated linearly.
-    """
-    angle = cosine_similarity(start, end, dim=-1).clamp(-1, 1).acos()[..., None]
-    sine = angle.sin()
-    curved = (((1 - along) * angle).sin() * start + (along * angle).sin() * end) / sine
-    return torch.where(sine > 1e-6, curved, start.lerp(end, along))
 
 
 def tiled(tiles: Tensor, columns: int, gap: int) -> Tensor:

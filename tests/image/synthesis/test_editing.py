@@ -1,6 +1,7 @@
 """Directions of latents and styles, what they change, and projection."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,9 @@ from torch import Tensor, nn
 from multigen.errors import ConfigError
 from multigen.image.synthesis.directions import effect
 from multigen.image.synthesis.editing import Editor
-from multigen.image.synthesis.sampler import ImageSampler
-from multigen.image.synthesis.spaces import Latents
+from multigen.image.synthesis.sampler import ImageSampler, StyleSampler
+from multigen.image.synthesis.spaces import Latents, Styles
+from multigen.image.synthesis.stylegan2 import PRESETS, Generator
 
 
 class Network(nn.Module):
@@ -137,3 +139,63 @@ def test_latents_have_no_layers_and_no_styles() -> None:
     edit = editor()
     with pytest.raises(ConfigError, match="--mix: the generator has no styles to mix"):
         edit.mixed(edit.samples(1), edit.samples(1, first=1))
+
+
+# ---------------------------------------------------------------------------------------------------- styles
+
+
+@pytest.fixture(scope="module")
+def styled() -> ImageSampler:
+    """An untrained StyleGAN2 of 16 pixels, two classes."""
+    config = replace(PRESETS["tiny"], size=16, width=4, latent=6)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return StyleSampler(Generator(config, 3, 2).eval(), 6, ("a", "b"))
+
+
+def test_styles_have_their_covariance_and_the_affine_layers(
+    styled: ImageSampler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("multigen.image.synthesis.spaces.SPREAD", 500)
+    edit = Editor(styled, "pca", layers="1-2")
+    space = edit.space
+    assert isinstance(space, Styles) and space.layers == 6 and edit.layers == slice(1, 3)
+    codes = space.draw(500)
+    w = codes.codes[:, 0].detach().double().numpy()
+    assert codes.codes.shape == (500, 6, 6) and np.allclose(np.cov(w.T, ddof=0), space.covariance, atol=1e-6)
+    first = edit.directions(1)[0]
+    assert first.unit == pytest.approx((w @ first.vector.double().numpy()).std(), rel=1e-3)
+    assert first.share == pytest.approx(np.linalg.eigvalsh(np.cov(w.T))[-1] / np.cov(w.T).trace(), rel=1e-4)
+    network: Any = styled.network
+    expected = torch.cat([network.synthesis.convs[i].style.weight for i in (1, 2)])
+    assert torch.equal(space.matrix(slice(1, 3)), expected)
+
+
+def test_only_the_styles_of_the_chosen_layers_move(styled: ImageSampler) -> None:
+    edit = Editor(styled, layers="4-5")
+    codes, direction = edit.samples(2), edit.directions(1)[0]
+    moved = edit.space.moved(codes.codes, 2.0 * direction.vector, edit.layers)
+    assert torch.equal(moved[:, :4], codes.codes[:, :4])
+    assert torch.allclose(moved[:, 4:] - codes.codes[:, 4:], 2.0 * direction.vector.expand(2, 2, -1), atol=1e-5)
+    for layers in ("6", "3-2", "a", "2-", "-1", "0-6"):
+        with pytest.raises(ConfigError, match=f"layers {layers}: expected a number, or a range such as 0-3, of 0 to 5"):
+            Editor(styled, layers=layers)
+
+
+def test_mixing_goes_from_one_sample_to_the_other(styled: ImageSampler) -> None:
+    edit = Editor(styled)
+    one, other = edit.samples(1, seed=3), edit.samples(1, seed=3, first=1)
+    images = edit.mixed(one, other)
+    assert len(images) == 7
+    assert torch.equal(images[[0]], edit.images(one)) and torch.equal(images[[6]], edit.images(other))
+
+
+def test_a_style_for_each_layer_comes_nearer(styled: ImageSampler) -> None:
+    edit = Editor(styled)
+    images = edit.mixed(edit.samples(1, seed=3), edit.samples(1, seed=4))[[3]]
+    codes = [edit.project(images, each_layer, steps=25, label="a") for each_layer in (False, True)]
+    one, many = codes[0].codes[0], codes[1].codes[0]
+    assert torch.equal(one, one[:1].expand(6, -1)) and not torch.equal(many, many[:1].expand(6, -1))
+    assert codes[0].labels is not None and codes[0].labels.tolist() == [0]
+    errors = [(edit.images(each).float() - images.float()).square().mean() for each in codes]
+    assert errors[1] < errors[0]

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from multigen.errors import ConfigError
 from multigen.image.synthesis.sampler import ImageSampler, to_pictures, to_uint8
-from multigen.tasks.synthesis.sampler import slerp
+from multigen.tasks.synthesis.latents import slerp
 
 
 class Network(nn.Module):
@@ -168,6 +168,14 @@ def test_a_walk_passes_every_picture_and_returns() -> None:
     apart = (stops.roll(-1, 0).float() - stops.float()).abs().mean((1, 2, 3))
     assert steps.min() > 0 and steps.max() < apart.min() / 4
     assert levels(sampler.interpolate(1, frames=3, seed=5), stops[[0, 0, 0]]) <= 1
+
+
+def test_a_walk_through_kept_pictures() -> None:
+    sampler = ImageSampler(Network(classes=3).double(), 8, ("a", "b", "c"))
+    walk = sampler.interpolate(frames=4, seed=5, through=(7, 2))
+    assert len(walk) == 8 and levels(walk[::4], sampler.sample(8, seed=5)[[7, 2]]) <= 1
+    with pytest.raises(ConfigError, match="sample -1: expected numbers of 0 or more"):
+        sampler.interpolate(seed=5, through=(3, -1))
 
 
 def test_lengths_along_a_walk_are_those_of_latents() -> None:
