@@ -1,5 +1,5 @@
-"""`multigen edit [IMAGE...] --model RUN --out DIR`: images of a trained generator along directions of
-its styles or latents."""
+"""`multigen edit [IMAGE...] --model RUN --out DIR`: images of a trained generator along directions
+of its styles or latents."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -68,8 +68,8 @@ def run(args: list[str]) -> None:
             layers: Of styles: the layers that are edited, such as 0-3, the coarsest is 0; if empty,
                 all.
             count: Number of directions that are shown.
-            data: The training data, where they have classes: a classifier of them then says whether a
-                direction keeps the class.
+            data: The training data, where they have classes: a classifier of them then says whether
+                a direction keeps the class.
             mix: Of styles: two samples, by their numbers, whose styles are mixed, layer by layer.
             n: Number of samples that are edited.
             seed: The same seed gives the same samples.
@@ -144,7 +144,8 @@ class Work:
         check_targets([self.out / f"{name}.png" for name in names], self.overwrite, "another folder for --out")
 
     def write(self, name: str, images: "Tensor", **about: Any) -> None:
-        """Images uint8 (N, C, H, W) side by side in a file; several rows of them (rows, N, C, H, W)."""
+        """Images uint8 (N, C, H, W) side by side in a file; several rows of them (rows, N, C, H,
+        W)."""
         from multigen.image.synthesis.sampler import grid
 
         path, columns = self.out / f"{name}.png", images.shape[-4]

@@ -1,4 +1,5 @@
-"""`multigen edit`: sheets of directions, one applied, files projected first, and what cannot be done."""
+"""`multigen edit`: sheets of directions, one applied, files projected first, and what cannot be
+done."""
 
 import json
 from dataclasses import replace

@@ -32,8 +32,8 @@ class Direction:
 
 
 def sefa(space: Space, layers: slice) -> tuple[Tensor, Tensor]:
-    """Eigenvectors of A^T A, where A (outputs, width) are the weights of the first layers that see a
-    code, each row of length 1, and eigenvalues, both by descending eigenvalue (SeFa: Shen & Zhou
+    """Eigenvectors of A^T A, where A (outputs, width) are the weights of the first layers that see
+    a code, each row of length 1, and eigenvalues, both by descending eigenvalue (SeFa: Shen & Zhou
     2021, arXiv:2007.06600, equation 6)."""
     weights = space.matrix(layers).double()
     weights = weights / weights.norm(dim=1, keepdim=True).clamp(min=1e-12)
@@ -41,8 +41,8 @@ def sefa(space: Space, layers: slice) -> tuple[Tensor, Tensor]:
 
 
 def pca(space: Space, layers: slice) -> tuple[Tensor, Tensor]:
-    """Principal components of styles; of a generator without, of its images, each with the direction
-    of the latents that follows it in a linear regression (GANSpace: Härkönen et al. 2020,
+    """Principal components of styles; of a generator without, of its images, each with the
+    direction of the latents that follows it in a linear regression (GANSpace: Härkönen et al. 2020,
     arXiv:2004.02546, sections 2.1 and 2.2)."""
     if isinstance(space, Styles):
         return _leading(space.covariance)
@@ -100,7 +100,8 @@ def brightness(images: Tensor) -> Tensor:
 
 
 def hue(images: Tensor) -> Tensor:
-    """Hue of the mean colour, degrees, red at 0 and green at 120: uint8 (..., 3 or 4, H, W) -> (...)."""
+    """Hue of the mean colour, degrees, red at 0 and green at 120: uint8 (..., 3 or 4, H, W) ->
+    (...)."""
     red, green, blue = images[..., :3, :, :].double().mean((-2, -1)).unbind(-1)
     return torch.atan2(3**0.5 * (green - blue), 2 * red - green - blue).rad2deg()
 
@@ -117,9 +118,10 @@ MEASURES: dict[str, Callable[[Tensor], Tensor]] = {"brightness": brightness, "sa
 
 
 def effect(name: str, images: Tensor) -> tuple[float, float]:
-    """The mean change of a measure from one end of a walk to the other, images uint8 (n, strengths, C,
-    H, W); and how monotone it is, 0..1: the mean rank correlation of measure and strength over the
-    images, without its sign. At 1 each step raises it in every image, or lowers it in every image.
+    """The mean change of a measure from one end of a walk to the other, images uint8 (n, strengths,
+    C, H, W); and how monotone it is, 0..1: the mean rank correlation of measure and strength over
+    the images, without its sign. At 1 each step raises it in every image, or lowers it in every
+    image.
     """
     values = MEASURES[name](images)  # (n, strengths)
     if name == "hue":  # the shorter way round the circle

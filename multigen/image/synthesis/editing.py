@@ -63,14 +63,15 @@ class Editor:
     def samples(
         self, n: int, seed: int = 0, label: str | int | None = None, truncation: float | None = None, first: int = 0
     ) -> Codes:
-        """The codes of samples `first` to `first` + n - 1 of a seed. Raises as `ImageSampler.sample`."""
+        """The codes of samples `first` to `first` + n - 1 of a seed. Raises as
+        `ImageSampler.sample`."""
         return self.space.draw(n, seed, label, truncation, first)
 
     def project(
         self, images: Tensor, each_layer: bool = False, steps: int = 500, seed: int = 0, label: str | int | None = None
     ) -> Codes:
-        """The codes whose images are nearest to images uint8 (n, C, H, W) of the generator's size; see
-        `multigen.image.synthesis.projection`."""
+        """The codes whose images are nearest to images uint8 (n, C, H, W) of the generator's size;
+        see `multigen.image.synthesis.projection`."""
         return project(self.space, images, each_layer, steps, seed, label)
 
     def images(self, codes: Codes) -> Tensor:
@@ -98,8 +99,8 @@ class Editor:
             yield Effects(direction, images, {name: effect(name, images) for name in names})
 
     def classifier(self, data: str) -> Callable[[Tensor], float]:
-        """(images uint8 (n, strengths, C, H, W) along a direction) -> share of those at both ends that
-        have the class of the image in the middle, by a classifier trained on labelled images.
+        """(images uint8 (n, strengths, C, H, W) along a direction) -> share of those at both ends
+        that have the class of the image in the middle, by a classifier trained on labelled images.
 
         Raises as `open_images`, and ConfigError for images without classes.
         """
@@ -119,10 +120,10 @@ class Editor:
         return kept
 
     def mixed(self, one: Codes, other: Codes) -> Tensor:
-        """Images uint8 (layers + 1, C, H, W) of the styles of two samples, each of one code: the first
-        has all styles of `one`, in each next another of the finest is that of `other` (style mixing:
-        Karras et al. 2019, arXiv:1812.04948, section 3.1). Raises ConfigError for a generator without
-        styles.
+        """Images uint8 (layers + 1, C, H, W) of the styles of two samples, each of one code: the
+        first has all styles of `one`, in each next another of the finest is that of `other` (style
+        mixing: Karras et al. 2019, arXiv:1812.04948, section 3.1). Raises ConfigError for a
+        generator without styles.
         """
         layers = self.space.layers
         if not isinstance(self.space, Styles):

@@ -32,8 +32,8 @@ def project(
     seed: int = 0,
     label: str | int | None = None,
 ) -> Codes:
-    """The codes whose images are nearest to images uint8 (n, C, H, W), by a perceptual distance and the
-    squared error.
+    """The codes whose images are nearest to images uint8 (n, C, H, W), by a perceptual distance and
+    the squared error.
 
     Args:
         each_layer: of styles, search one for each layer (w+), which comes nearer and edits worse.
@@ -105,8 +105,8 @@ def _nearest(
 def _error(
     distance: PerceptualDistance, fake: Tensor, own: list[Tensor], targets: Tensor, features: list[Tensor]
 ) -> Tensor:
-    """(n,) how far images (n, 3, H, W) in 0..1 are from the targets (1 or n, 3, H, W), by the features
-    of both."""
+    """(n,) how far images (n, 3, H, W) in 0..1 are from the targets (1 or n, 3, H, W), by the
+    features of both."""
     targets, features = targets.expand_as(fake), [x.expand_as(y) for x, y in zip(features, own, strict=True)]
     return distance.between(own, features) + PIXELS * (fake - targets).square().mean((1, 2, 3))
 

@@ -70,8 +70,8 @@ class Space:
     def draw(
         self, n: int, seed: int = 0, label: str | int | None = None, truncation: float | None = None, first: int = 0
     ) -> Codes:
-        """The codes and the labels of samples `first` to `first` + n - 1 of a seed, on the network's
-        device; see `ImageSampler.sample`."""
+        """The codes and the labels of samples `first` to `first` + n - 1 of a seed, on the
+        network's device; see `ImageSampler.sample`."""
         z, labels = self.sampler.latents(n, seed, first, truncation), self.sampler.labels(n, label, seed, first)
         labels = None if labels is None else labels.to(self.device)
         with torch.no_grad():

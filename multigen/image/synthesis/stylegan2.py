@@ -175,8 +175,8 @@ class Synthesis(nn.Module):
         return image
 
     def affine(self, layer: int) -> Tensor:
-        """What the convolution that takes the style of a layer multiplies it by, (channels, latent); of
-        the last layer the image's."""
+        """What the convolution that takes the style of a layer multiplies it by, (channels,
+        latent); of the last layer the image's."""
         taking: Any = self.convs[layer] if layer < len(self.convs) else self.to_image[-1]
         return taking.style.weight
 
