@@ -94,7 +94,7 @@ GROUPS = {
         *("baseline", "scale_rewards", "kl", "discount", "rollouts", "follow", "weight_decay"),
     ),
     "optimisation": (
-        *("betas", "beta2", "discriminator_lr", "clip_norm", "critic_steps", "ema", "half_life"),
+        *("betas", "beta2", "discriminator_lr", "clip_norm", "critic_steps", "freeze", "ema", "half_life"),
         *("pretrain_steps", "pretrain_lr", "constant_lr", "mle_steps", "mle_lr", "patience", "begin_from"),
         *("l1_steps", "discriminator_steps", "control_steps", "negatives", "refill"),
     ),
