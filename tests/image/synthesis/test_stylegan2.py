@@ -181,7 +181,7 @@ CASES = {
     "a size too large": (["--size", "2000"], "size 2000: .* nearest it has are 896 and 1024"),
     "aspect": (["--size", "64", "--image-width", "100"], "size 64 x 100: .* nearest it has are 64 x 96 and 64 x 112"),
     "too long": (["--size", "64", "--image-width", "300"], r"size 64 x 300: .* nearest it has are \d+ x \d+ and \d+ x \d+"),
-    "channels": (["--channels", "2"], "channels 2, .*: expected .*0, 1 or 3 channels, or 4 with opacity"),
+    "channels": (["--channels", "2"], "channels 2, .*: expected .*4 with opacity or 0, 1 or 3 channels"),
     "augmentations": (["--augment", "bgcf"], "augment .*'bgcf'.* expected some of color,.*bgc"),
     "a probability": (["--augment-target", "1.5"], "augment_target 1.5"),
     "micro-batches": (["--accumulate", "2"], "update 'discriminator' couples rows: accumulate 2, expected 1"),
