@@ -408,10 +408,11 @@ def test_features_are_those_of_images_on_white() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::UserWarning")  # of torch about its own tracing
 def test_a_compiled_run_is_near_one_that_is_not(folder: Path) -> None:
     weights = []
     for name, compiled in (("plain", False), ("compiled", True)):
-        made = trainer(folder, name, steps=3, augment="bgc", augment_share=0.5)
+        made = trainer(folder, name, steps=2, width=2, max_channels=4, path_weight=0.0)
         made.run = replace(made.run, compile=compiled)
         made.fit()
         weights.append(load_file(made.folder / "model" / "G.safetensors"))
