@@ -17,6 +17,7 @@ from multigen import catalogue
 from multigen.audio.restoration.vocoding import Vocoder
 from multigen.audio.sound_to_sound import SoundRestorer
 from multigen.audio.synthesis.sampler import AudioSampler
+from multigen.audio.translation.converter import VoiceConverter
 from multigen.catalogue import BENCHMARKS, DATA, METHODS, MODALITIES, TASKS, benchmarks, lazy
 from multigen.catalogue.derived import derived
 from multigen.cli import VERBS
@@ -43,6 +44,7 @@ READY: dict[str, Any] = {
     "audio-synthesis": AudioSampler,
     "vocoding": Vocoder,
     "audio-restoration": SoundRestorer,
+    "voice-conversion": VoiceConverter,
 }
 """Task -> class of what `multigen.load` gives."""
 
@@ -256,10 +258,10 @@ def test_data_without_a_download_can_be_opened(data, monkeypatch: pytest.MonkeyP
 
         monkeypatch.setattr(f"multigen.audio.recordings.{data.name.upper()}", {"train": (8, 0)})
         assert open_sounds(data.name, 8000, 256).classes != ()
-    elif data.name == "fables":
+    elif data.name in ("fables", "dialogues"):
         from multigen.text.files import open_texts
 
-        assert len(open_texts("fables:3")) == 3
+        assert len(open_texts(f"{data.name}:3")) == 3
     else:
         from multigen.text.datasets import open_oracle
 
