@@ -14,7 +14,7 @@ from multigen.audio.translation.maskcyclegan import PRESETS, MaskCycleGANTrainer
 from multigen.audio.translation.networks import FeatureDiscriminator, Generator
 from multigen.engine.batches import Stream
 from multigen.errors import ConfigError
-from tests.audio.translation.toys import configured, prepared, step_of, values
+from tests.audio.translation.toys import configured, prepared, recordings, step_of, values
 from tests.engine.toys import Crash, PowerCut, assert_same_runs, options, resumed
 
 
@@ -106,6 +106,17 @@ def test_in_pairs_the_error_beside_the_truth_is_learnt(voices: Path) -> None:
     unpaired = Stream(apart.data, 2, slice(0, 2), ("a",)).at(0)
     assert (batch["A_moved"] - batch["B"]).abs().mean() < 0.8 * (unpaired["A_moved"] - unpaired["B"]).abs().mean()
     assert "D_again" not in trainer.nets and [stage.name for stage in trainer.plan] == ["parallel"]
+
+
+def test_a_trained_model_is_adapted_to_other_speakers(model: Path, tmp_path: Path) -> None:
+    """Ten seconds of each are enough to begin; their statistics are their own."""
+    new = recordings(tmp_path / "new", ("F1", "M2"), 5)
+    trainer = MaskCycleGANTrainer(configured(new), options(tmp_path / "run", start=str(model)))
+    trainer.prepare()
+    known: Any = multigen.load(model)
+    assert trainer.data_info.speakers == ("F1", "M2") and known.speakers == ("F2", "M1")
+    for name, weights in known.network.state_dict().items():
+        assert torch.equal(trainer.nets["G"].state_dict()[name], weights), name
 
 
 def test_the_rates_of_all_networks_fall_alike(voices: Path) -> None:
