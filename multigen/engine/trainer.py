@@ -70,6 +70,8 @@ class Trainer(Loop, Generic[C]):
     """Class of its configuration: C."""
     exports: ClassVar[Sequence[str]] = ("G",)
     """Networks that inference needs."""
+    optional: ClassVar[Sequence[str]] = ()
+    """Networks that a model folder may hold besides, where `kept` names them."""
     sizes: ClassVar[Sequence[str]] = ()
     """Fields of the configuration of which a smaller value needs less memory."""
     budget: ClassVar[Sequence[str]] = ("steps",)
@@ -143,6 +145,10 @@ class Trainer(Loop, Generic[C]):
     def drawn(self) -> int:
         """Random numbers that the losses draw for each row of a batch."""
         return 0
+
+    def kept(self) -> Sequence[str]:
+        """Networks of `optional` that this run keeps in its model folder."""
+        return ()
 
     def texts(self) -> dict[str, str]:
         """Text files that inference needs besides weights, by name, such as a vocabulary."""
@@ -222,7 +228,8 @@ class Trainer(Loop, Generic[C]):
                 raise CheckpointError(f"{self.folder} is gone; bring it back, or train again")
             if distributed.rank() == 0:
                 data = to_table(self.data_info)
-                weights = {name: self.saved(name, self.plan[-1].name, "best") for name in self.exports}
+                names = (*self.exports, *self.kept())
+                weights = {name: self.saved(name, self.plan[-1].name, "best") for name in names}
                 write_model(self.folder / "model", self.name, to_table(self.config), weights, self.texts(), data)
             self._call("on_end")
             if distributed.any_rank(bool(signals), self.device):

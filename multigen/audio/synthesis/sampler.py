@@ -19,7 +19,7 @@ from multigen.storage.files import writing
 from multigen.storage.output import replacing
 from multigen.storage.provenance import NO_PROVENANCE, Provenance, png, text
 from multigen.tasks.synthesis import sampler as sampling
-from multigen.tasks.synthesis.sampler import slerp, truncated
+from multigen.tasks.synthesis.latents import slerp, truncated
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture

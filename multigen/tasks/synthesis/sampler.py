@@ -4,13 +4,12 @@ import copy
 import itertools
 import json
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cosine_similarity
 
 from multigen.catalogue import TASKS
 from multigen.console import counted, shortened
@@ -22,11 +21,13 @@ from multigen.storage.output import check_folder, check_space, check_targets
 from multigen.storage.provenance import NO_PROVENANCE, Provenance
 from multigen.tasks.graph import Graph
 from multigen.tasks.ready import Ready
+from multigen.tasks.synthesis.latents import slerp, truncated
+from multigen.tasks.synthesis.rejection import Rejection
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
-__all__ = ["Sampler", "slerp", "tiled", "truncated"]
+__all__ = ["Sampler", "tiled"]
 
 SHOWN = 100  # maximum number of samples in the overview
 SENTENCE = 200  # maximum characters of a list of classes
@@ -57,6 +58,15 @@ class Sampler(Ready):
     """Suffix of a sample's file, e.g. ".png"."""
     overview: ClassVar[str]
     """End of the name of the overview file, which shows samples together, e.g. "grid.png"."""
+
+    truncations: ClassVar[Sequence[float]] = (2.0, 1.0, 0.5)
+    """Truncations at which an evaluation measures distance and coverage."""
+    untruncated: ClassVar[float] = math.inf
+    """The truncation that changes nothing."""
+    open_rejection: Callable[[], Rejection] | None = None
+    """Loads the D that the model folder keeps, where it does."""
+    rejection: Rejection | None = None
+    """Where set, samples are those that D keeps, and are counted."""
 
     def __init__(
         self,
@@ -150,7 +160,30 @@ class Sampler(Ready):
             ConfigError: n < 1, a truncation that is not positive, an unknown class, class numbers
                 that are not int64 (n,), or any class for a model without classes.
         """
-        return self._generate(self.latents(n, seed, first, truncation), self._labels(n, label, seed, first))
+        labels = self._labels(n, label, seed, first)
+        if self.rejection is not None:
+            return self.rejection.sample(self, n, seed, labels, truncation, first)
+        return self._generate(self.latents(n, seed, first, truncation), labels, truncation)
+
+    def with_rejection(self) -> "Sampler":
+        """This sampler with discriminator rejection sampling. Raises ConfigError for a model without D."""
+        if self.open_rejection is None:
+            raise ConfigError(
+                "rejection: the model folder holds no D; train with --keep-discriminator, or sample without --reject"
+            )
+        selective = copy.copy(self)
+        selective.rejection = self.open_rejection()
+        return selective
+
+    def outputs(self, z: Tensor, labels: Tensor | None, truncation: float | None) -> tuple[Tensor, Tensor | None]:
+        """The network's output (B, ...) for z (B, latent), not finished, and the labels (B,), on its device."""
+        weight = next(self.network.parameters())
+        z, labels = z.to(weight.device, weight.dtype), None if labels is None else labels.to(weight.device)
+        return self.network(z, *(() if labels is None else (labels,))), labels
+
+    def items_of(self, n: int, seed: int, first: int) -> tuple[Tensor, Tensor | None]:
+        """`outputs` of samples `first` to `first` + n - 1 of a seed."""
+        return self.outputs(self.latents(n, seed, first), self._labels(n, None, seed, first), None)
 
     def batches(
         self, n: int, seed: int = 0, label: str | int | None = None, truncation: float | None = None
@@ -184,7 +217,8 @@ class Sampler(Ready):
         ends, labels = self.latents(n, seed, truncation=truncation).double(), self._labels(n, label, seed)
         along = torch.arange(frames, dtype=torch.float64)[:, None] / frames  # (frames, 1)
         walk = slerp(ends[:, None], ends.roll(-1, 0)[:, None], along)  # (n, frames, latent)
-        return self._generate(walk.flatten(0, 1), None if labels is None else labels.repeat_interleave(frames))
+        labels = None if labels is None else labels.repeat_interleave(frames)
+        return self._generate(walk.flatten(0, 1), labels, truncation)
 
     def check_out(self, n: int, out: Path, overwrite: bool = False, each: int = 0) -> None:
         """Checks that `save` may write n samples, of at least `each` bytes, to OUT.
@@ -339,54 +373,18 @@ class Sampler(Ready):
         return labels
 
     @torch.no_grad()
-    def _generate(self, z: Tensor, labels: Tensor | None) -> Tensor:
-        weight = next(self.network.parameters())
-        z = z.to(weight.device, weight.dtype)
-        conditions = () if labels is None else (labels.to(weight.device),)
-        batches = zip(*(t.split(self.batch) for t in (z, *conditions)), strict=True)
+    def _generate(self, z: Tensor, labels: Tensor | None, truncation: float | None) -> Tensor:
         result, count = torch.empty(0), 0
-        for batch in batches:
-            samples = self.finish(self.network(*batch)).cpu()
+        for first in range(0, len(z), self.batch):
+            part = slice(first, first + self.batch)
+            items, _ = self.outputs(z[part], None if labels is None else labels[part], truncation)
+            samples = self.finish(items).cpu()
             if not count:
                 require(len(z) * samples[0].numel() * samples.element_size(), f"{len(z)} samples", FEWER)
                 result = torch.empty(len(z), *samples.shape[1:], dtype=samples.dtype)
             result[count : count + len(samples)] = samples
             count += len(samples)
         return result
-
-
-def truncated(z: Tensor, truncation: float) -> Tensor:
-    """z ~ N(0, I) of any shape -> draws of the normal distribution truncated to |z_i| <=
-    truncation.
-
-    The truncation trick of BigGAN (Brock et al. 2019, arXiv:1809.11096, section 3.1). Values
-    outside are not resampled, as they are there: each z_i moves to the same quantile of the
-    truncated distribution, so it keeps its sign and rank. P(|z_i| <= a) is erf(a / sqrt 2), for the
-    truncated distribution erf(a / sqrt 2) / erf(truncation / sqrt 2).
-
-    Raises ConfigError for a truncation that is not positive.
-    """
-    if not truncation > 0:
-        raise ConfigError(
-            f"truncation {truncation:g}: expected a positive number, such as 0.7; without it, nothing is truncated"
-        )
-    share = math.erf(truncation / math.sqrt(2)) * torch.erf(z.double().abs() / math.sqrt(2))
-    size = (math.sqrt(2) * torch.erfinv(share)).clamp(max=truncation)
-    return size.copysign(z).to(z.dtype)
-
-
-def slerp(start: Tensor, end: Tensor, along: Tensor) -> Tensor:
-    """Spherical interpolation of vectors (..., D), from `start` at `along` (..., 1) = 0 to `end` at
-    1.
-
-    Shoemake 1985; for latents White 2016, arXiv:1609.04468: a straight line between two of them
-    passes through vectors shorter than those of a normal distribution, which the generator has not
-    seen. Parallel vectors are interpolated linearly.
-    """
-    angle = cosine_similarity(start, end, dim=-1).clamp(-1, 1).acos()[..., None]
-    sine = angle.sin()
-    curved = (((1 - along) * angle).sin() * start + (along * angle).sin() * end) / sine
-    return torch.where(sine > 1e-6, curved, start.lerp(end, along))
 
 
 def tiled(tiles: Tensor, columns: int, gap: int) -> Tensor:

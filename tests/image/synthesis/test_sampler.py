@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from multigen.errors import ConfigError
 from multigen.image.synthesis.sampler import ImageSampler, to_pictures, to_uint8
-from multigen.tasks.synthesis.sampler import slerp
+from multigen.tasks.synthesis.latents import slerp
 
 
 class Network(nn.Module):

@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 from multigen.errors import ConfigError
-from multigen.tasks.synthesis.sampler import Sampler, truncated
+from multigen.tasks.synthesis.latents import truncated
+from multigen.tasks.synthesis.sampler import Sampler
 
 
 class Echo(Sampler):
