@@ -2,6 +2,7 @@
 
 import copy
 import functools
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -62,6 +63,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: not (item.path.is_relative_to(here) and item.path.relative_to(here).parts[0] in first))
 
 
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """What is there now stays: the garbage collector need not look through torch and thousands of
+    tests again and again."""
+    gc.freeze()
+    gc.set_threshold(10_000, 10, 10)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def unflushed() -> Iterator[None]:
     """Waiting for the disk would take most of the time of runs that last less than a second."""
@@ -106,6 +114,24 @@ def _copy(module: Any) -> Any:
     new._parameters = {k: None if p is None else nn.Parameter(p.data, False) for k, p in module._parameters.items()}
     new._buffers = dict(module._buffers)
     return new
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compressed_little() -> Iterator[None]:
+    """PNG files are compressed little, unless somebody says how: the images of tests are small, and
+    soon removed."""
+    from PIL import Image
+
+    Image.preinit()
+    save = Image.SAVE["PNG"]
+
+    def quick(image: Any, *arguments: Any, **options: Any) -> None:
+        image.encoderinfo.setdefault("compress_level", 1)
+        save(image, *arguments, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(Image.SAVE, "PNG", quick)
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -478,7 +478,7 @@ MEASURING = {
 """Method -> lines of its `tiny` on a terminal where everything is slow."""
 
 
-@pytest.mark.parametrize("method", cases.few(MEASURING, "srgan", "seqgan"))
+@pytest.mark.parametrize("method", cases.few(MEASURING, "srgan"))
 def test_training_names_what_it_measures(
     method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

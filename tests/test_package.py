@@ -69,6 +69,11 @@ def part_of(file: Path, package: Path) -> str:
 
 
 @functools.cache
+def tree(file: Path) -> ast.Module:
+    return ast.parse(file.read_text(encoding="utf-8"))
+
+
+@functools.cache
 def imported(file: Path, package: Path) -> set[str]:
     """Absolute names of all that a file imports, `from a import b` giving a.b;
     import_module("literal") included, and every string that is a dotted name of the package, such
@@ -79,7 +84,7 @@ def imported(file: Path, package: Path) -> set[str]:
     here = [package.name, *file.relative_to(package).parts[:-1]]
     dotted = re.compile(rf"{package.name}(\.\w+)+(\.|:\w+)?")
     names: set[str] = set()
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+    for node in ast.walk(tree(file)):
         match node:
             case ast.Import():
                 names |= {alias.name for alias in node.names}
@@ -252,6 +257,7 @@ def test_import_of_multigen_is_light() -> None:
     assert names.isdisjoint({"torch", "numpy", "rich", "tyro", *HEAVY})
 
 
+@pytest.mark.slow
 def test_import_of_the_engine_needs_torch_only() -> None:
     names = modules_after("import multigen.engine")
     assert {"multigen.engine", "torch"} <= names
@@ -280,9 +286,10 @@ def test_docstrings_are_at_most_100_columns_wide() -> None:
     for file in (*sources(PACKAGE), *sources(ROOT / "tests"), *sources(ROOT / "benchmarks")):
         if "compatibility" in file.parts:  # files of earlier versions, as they were written
             continue
-        lines = file.read_text(encoding="utf-8").split("\n")
-        if max(map(len, lines)) > 100:
-            for text in docstrings(ast.parse("\n".join(lines)).body):
+        content = file.read_text(encoding="utf-8")
+        lines = content.split("\n")
+        if any(len(line) > 100 for quoted in content.split('"""')[1::2] for line in quoted.split("\n")):
+            for text in docstrings(tree(file).body):
                 numbers = range(text.lineno, (text.end_lineno or text.lineno) + 1)
                 wide += [f"{file.relative_to(ROOT)}:{n}" for n in numbers if len(lines[n - 1]) > 100]
     assert wide == [], "docstrings wrap at 100 columns"
@@ -292,7 +299,7 @@ def test_commands_in_docstrings_have_a_line_each() -> None:
     """Wrapping prose must leave the indented lines of commands alone."""
     mixed, commands = [], 0
     for path in sources(PACKAGE):
-        for text in docstrings(ast.parse(path.read_text(encoding="utf-8")).body):
+        for text in docstrings(tree(path).body):
             for line in ast.literal_eval(text).splitlines() if isinstance(text, ast.Constant) else []:
                 if line.startswith("    ") and "python -m multigen" in line:
                     commands += 1

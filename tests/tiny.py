@@ -126,11 +126,24 @@ def trained(folder: Path, *words: str | Path) -> Path:
 
 
 def without_charts(patch: pytest.MonkeyPatch) -> None:
-    """Reports have stand-ins for their curves, and images as they are in their files."""
+    """Reports and comparisons have stand-ins for their curves, and reports have images as they are
+    in their files."""
+    from multigen.runs.comparison import curves
     from multigen.runs.report import media, page
 
     patch.setattr(media, "SMALL", media.LARGEST)  # none is compressed
+    patch.setattr(curves, "draw", without_curves)
     patch.setattr(page, "chart", lambda title, *_: f'<figure class="chart">{escape(title)}</figure>')
+
+
+def without_curves(path: Path, runs: Mapping[str, Any], about: Any) -> bool:
+    """`multigen.runs.comparison.curves.draw` that draws nothing on its image."""
+    from PIL import Image
+
+    from multigen.storage.provenance import png
+
+    Image.new("L", (2, 2)).save(path, **png(about))
+    return True
 
 
 @contextmanager

@@ -123,6 +123,7 @@ METHODS = {
         Method("wgan", "image-synthesis"),
         Method("sngan", "image-synthesis"),
         Method("r3gan", "image-synthesis"),
+        Method("stylegan2", "image-synthesis"),
         Method("fastgan", "image-synthesis"),
         Method("projected", "image-synthesis"),
         Method("seqgan", "text-synthesis"),

@@ -81,10 +81,13 @@ def settings_of(decision: Decision, control: Control) -> dict[str, Any]:
 
 
 def changes_of(decision: Decision, control: Control, stage: Stage, scalars: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of a decision's line in metrics.jsonl; none where it changes nothing."""
+    """The fields of a decision's line in metrics.jsonl; none where it changes nothing, or says no
+    reason."""
     planned = {update.name: update.repeat for update in stage.updates}
     rates = {n: factor for n, factor in decision.rates.items() if factor != scalars[f"rate/{n}"]}
     repeats = {n: k for n, k in decision.repeats.items() if k != scalars.get(f"repeat/{n}", planned[n])}
+    if not decision.reason and not decision.rollback:
+        return {}
     if not (decision.rollback or rates or repeats or decision.value != scalars[f"control/{control.name}"]):
         return {}
     parts = {"rates": rates, "repeats": repeats}

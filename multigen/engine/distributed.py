@@ -23,6 +23,7 @@ from torch.distributed import PrefixStore, Store, TCPStore  # pyright: ignore[re
 from multigen.errors import ConfigError, MultigenError, TrainingError
 
 __all__ = [
+    "all_rows",
     "all_sum",
     "any_rank",
     "barrier",
@@ -212,6 +213,20 @@ class _AllSum(torch.autograd.Function):
 def all_sum(x: Tensor) -> Tensor:
     """Sum of `x` over the ranks, any shape; differentiable; `x` itself in a single process."""
     return _AllSum.apply(x) if world() > 1 else x  # pyright: ignore[reportReturnType]
+
+
+def all_rows(x: Tensor) -> tuple[Tensor, slice]:
+    """The rows of the tensors (n, ...) of all ranks, in their order, and which of them are this
+    rank's; differentiable. For terms that couple the rows of a batch."""
+    if world() == 1:
+        return x, slice(0, len(x))
+    counts = torch.zeros(world(), device=x.device)
+    counts[rank()] = len(x)
+    numbers = [int(n) for n in all_sum(counts).tolist()]
+    first = sum(numbers[: rank()])
+    rest = sum(numbers) - first - len(x)
+    whole = torch.cat([x.new_zeros(first, *x.shape[1:]), x, x.new_zeros(rest, *x.shape[1:])])
+    return all_sum(whole), slice(first, first + len(x))
 
 
 def any_rank(flag: bool, device: torch.device) -> bool:

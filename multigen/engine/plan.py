@@ -146,7 +146,7 @@ class Decision:
     value: float
     """New value of its control."""
     reason: str
-    """Why; logged when anything changes."""
+    """Why; logged when anything changes. Empty: not logged, for a value that moves all the time."""
     rates: Mapping[str, float] = field(default_factory=dict)
     """Network -> factor of its learning rate, beside its schedule; 1 when a stage begins."""
     rollback: bool = False

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from multigen.image.synthesis.projected import ProjectedConfig, ProjectedTrainer
     from multigen.image.synthesis.r3gan import R3GANConfig, R3GANTrainer
     from multigen.image.synthesis.sngan import SNGANConfig, SNGANTrainer
+    from multigen.image.synthesis.stylegan2 import StyleGAN2Config, StyleGAN2Trainer
     from multigen.image.synthesis.wgan import WGANConfig, WGANTrainer
     from multigen.image.translation.cut import CUTConfig, CUTTrainer
     from multigen.image.translation.cyclegan import CycleGANConfig, CycleGANTrainer
@@ -55,6 +56,8 @@ __all__ = [
     "SNGANTrainer",
     "SRGANConfig",
     "SRGANTrainer",
+    "StyleGAN2Config",
+    "StyleGAN2Trainer",
     "WGANConfig",
     "WGANTrainer",
 ]

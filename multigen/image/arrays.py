@@ -52,15 +52,14 @@ def digits() -> Arrays:
     return Arrays("digits", pixels, table[:, 64].astype(np.int64))
 
 
-def read_arrays(place: Path, split: str, size: int) -> Arrays | None:
+def read_arrays(place: Path, split: str, sides: tuple[int, int]) -> Arrays | None:
     """The images of a split ("train", "validation" or "test"); None for what holds no arrays, such
     as a folder of image files.
 
     Args:
         place: an .npz file, a folder with IDX files or with train*.npz and test*.npz, or the
             archive of `fetch_cifar10`.
-        size: of the requested images: 28x28 images of IDX files are padded with zeros to a size of
-            32.
+        sides: of the requested images: 28x28 images of IDX files are padded with zeros to 32x32.
 
     Raises:
         NoTestSplit: the test split is requested, and there is none.
@@ -73,7 +72,7 @@ def read_arrays(place: Path, split: str, size: int) -> Arrays | None:
             raise NoTestSplit(f"{place}: which images are for testing is not known; name a test set: --test FILE")
         return _read_npz(place)
     if any(_idx_file(place, part, "images") for part in ("train", "t10k")):
-        return _read_mnist(place, _of_two(place, split), size)
+        return _read_mnist(place, _of_two(place, split), sides)
     if any(place.glob("train*.npz")):
         return _read_npz(_only_npz(place, split))
     return None
@@ -143,7 +142,7 @@ def _idx_file(folder: Path, part: str, kind: str) -> Path | None:
     return next((path for path in (folder / stem, folder / f"{stem}.gz") if path.is_file()), None)
 
 
-def _read_mnist(folder: Path, split: str, size: int) -> Arrays:
+def _read_mnist(folder: Path, split: str, sides: tuple[int, int]) -> Arrays:
     part = "train" if split == "train" else "t10k"
     images, labels = (_idx_file(folder, part, kind) for kind in ("images", "labels"))
     if images is None and split == "test":
@@ -157,7 +156,7 @@ def _read_mnist(folder: Path, split: str, size: int) -> Arrays:
         raise DataError(
             f"{folder}: {counted(len(pixels), 'images')}, but {counted(len(numbers), 'labels')} ({part}); fetch both files again"
         )
-    if size == 32 and pixels.shape[1:] == (28, 28):
+    if sides == (32, 32) and pixels.shape[1:] == (28, 28):
         pixels = np.pad(pixels, ((0, 0), (2, 2), (2, 2)))  # (N, 32, 32)
     return Arrays(part, pixels, numbers)
 

@@ -1,8 +1,8 @@
 """Splits of small images for training generators, each held whole as one uint8 tensor.
 
 They come from scikit-learn's digits, the IDX files of MNIST, CIFAR-10, .npz files, or folders of
-image files, with labels or without. All images of a set are cut to the square in their middle and
-resized, antialiased (Pillow's LANCZOS), to one size.
+image files, with labels or without. All images of a set are cut to the largest part in their middle
+of one shape, most often a square, and resized, antialiased (Pillow's LANCZOS), to one size.
 """
 
 from dataclasses import dataclass, replace
@@ -32,12 +32,14 @@ __all__ = ["ImageSet", "open_images"]
 
 DIGITS_TEST = 359  # of scikit-learn's 1,797 digits: a fifth
 FETCH = {"mnist": fetch_mnist, "cifar10": fetch_cifar10}
+MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+"""Channels -> PIL's name for such images."""
 EXPECTED = "a folder of images, an .npz file, or digits, mnist or cifar10"
 
 
 @dataclass(frozen=True, eq=False)
 class ImageSet(ItemSet):
-    """Images of one size, uint8 (N, C, size, size), C being 1 (grey) or 3 (RGB)."""
+    """Images of one size, uint8 (N, C, H, W), C being 1 (grey), 3 (RGB) or 4 (RGBA)."""
 
     noun: ClassVar[str] = "images"
     key: ClassVar[str] = "image"
@@ -52,7 +54,7 @@ class ImageSet(ItemSet):
 
 def open_images(
     data: str,
-    size: int,
+    size: int | tuple[int, int],
     *,
     split: str = "train",
     channels: int = 0,
@@ -77,10 +79,10 @@ def open_images(
     MULTIGEN_DATA names.
 
     Args:
-        size: height and width of the result, pixels.
+        size: height and width of the result, pixels; one number for both.
         split: "train", "validation" or "test"; where the data have no splits, all are "train".
-        channels: 1 for grey (luma of BT.601), 3 for RGB, 0 for what the data are; a file is grey by
-            its mode (L, I;16, ...).
+        channels: 1 for grey (luma of BT.601), 3 for RGB, 4 for RGB with opacity, 0 for what the
+            data are, on white; a file is grey by its mode (L, I;16, ...).
         labels: "" for those that the data bring (of files: the folder, if each lies in one; a
             single class is none), "none", "name" (the file name before the last _), "first" (before
             the first _), or a CSV file with the columns `file`, relative to the folder, and
@@ -96,23 +98,24 @@ def open_images(
             grey images among coloured ones with `channels` 0, or one class only although labels are
             requested.
     """
-    if size < 1 or channels not in (0, 1, 3) or split not in ("train", "validation", "test"):
+    sides = (size, size) if isinstance(size, int) else size
+    if min(sides) < 1 or channels not in (0, *MODES) or split not in ("train", "validation", "test"):
         raise ConfigError(
-            f"size {size}, channels {channels}, split {split!r}: expected a size of 1 or more, 0, 1 or 3 channels, and train or "
-            "test, or validation; correct what is not"
+            f"size {size}, channels {channels}, split {split!r}: expected a size of 1 or more, 0, 1 or 3 channels, or 4 with "
+            "opacity, and train or test, or validation; correct what is not"
         )
     if data == "digits":
         if split == "validation":
             raise NoTestSplit("digits have no validation images of their own")
         # Split while all labels are there, so that the test images are the same with labels and without.
-        images = split_off(_from_arrays(data, data, digits(), size, channels), DIGITS_TEST)[split == "test"]
+        images = split_off(_from_arrays(data, data, digits(), sides, channels), DIGITS_TEST)[split == "test"]
     else:
         place = _place(data)
         name = data if data in FETCH else place.resolve().name.removesuffix(".npz")
-        arrays = read_arrays(place, split, size)
+        arrays = read_arrays(place, split, sides)
         if arrays is None:
-            return _from_folder(name, place, split, size, channels, labels, skip_bad, frames)
-        images = _from_arrays(name, str(place), arrays, size, channels)
+            return _from_folder(name, place, split, sides, channels, labels, skip_bad, frames)
+        images = _from_arrays(name, str(place), arrays, sides, channels)
     if labels not in ("", "none"):
         raise ConfigError(f"labels {labels!r}: {data} holds no image files; leave labels empty, or say none")
     return replace(images, labels=None, classes=()) if labels == "none" else images
@@ -132,11 +135,11 @@ def _place(data: str) -> Path:
     return place
 
 
-def _from_arrays(name: str, where: str, arrays: Arrays, size: int, channels: int) -> ImageSet:
+def _from_arrays(name: str, where: str, arrays: Arrays, sides: tuple[int, int], channels: int) -> ImageSet:
     from PIL import Image
 
     _expect_two(len(arrays.pixels), where)
-    images = np.stack([_fit(Image.fromarray(x), size, channels) for x in arrays.pixels])  # (N, C, size, size)
+    images = np.stack([_fit(Image.fromarray(x), sides, channels) for x in arrays.pixels])  # (N, C, H, W)
     numbers, classes = (None, ()) if arrays.labels is None else numbered(arrays.labels)
     names = tuple(f"{arrays.prefix}/{i}" for i in range(len(images)))
     return ImageSet(name, torch.from_numpy(images), numbers, classes, names)
@@ -146,7 +149,7 @@ def _from_arrays(name: str, where: str, arrays: Arrays, size: int, channels: int
 
 
 def _from_folder(
-    name: str, root: Path, split: str, size: int, channels: int, labels: str, skip_bad: bool, frames: str
+    name: str, root: Path, split: str, sides: tuple[int, int], channels: int, labels: str, skip_bad: bool, frames: str
 ) -> ImageSet:
     candidates = find_images(root)  # which reports itself why there are none
     report_unread(root, IMAGE, labels)
@@ -162,7 +165,7 @@ def _from_folder(
     for i, path in enumerate(paths):
         try:
             for each, frame in named_frames(names[i], path, frames):
-                rows.append(_fit(_read_picture(path, frame, size), size, channels))  # (C, size, size)
+                rows.append(_fit(_read_picture(path, frame, max(sides), channels), sides, channels))  # (C, H, W)
                 indices.append(i)
                 called.append(each)
         except DataError as error:
@@ -178,27 +181,33 @@ def _from_folder(
     numbers, classes = (None, ()) if class_of is None else numbered([class_of[i] for i in indices])
     if labels not in ("", "none") and numbers is None:
         raise DataError(f"{root}: labels {labels!r} give one class only; expected two or more, or say --labels none")
-    images = torch.from_numpy(np.stack(rows))  # (N, C, size, size)
+    images = torch.from_numpy(np.stack(rows))  # (N, C, H, W)
     return ImageSet(name, images, numbers, classes, tuple(called), tuple(skipped), parts.folders(split))
 
 
-def _read_picture(path: Path, frame: int | None, size: int) -> "Picture":
-    """A file as an image of mode L if it is grey by its header, else RGB."""
+def _read_picture(path: Path, frame: int | None, size: int, channels: int) -> "Picture":
+    """A file as an image of mode RGBA for four channels, else L if it is grey by its header, else
+    RGB."""
+    if channels == 4:
+        return read_picture(path, frame, size, opacity=True)
     return read_picture(path, frame, size).convert("L" if is_grey(path) else "RGB")
 
 
-def _fit(picture: "Picture", size: int, channels: int) -> np.ndarray:
-    """An image of mode L or RGB, cut to the square in its middle and resized: uint8 (C, size,
-    size)."""
+def _fit(picture: "Picture", sides: tuple[int, int], channels: int) -> np.ndarray:
+    """An image of mode L, RGB or RGBA, cut to the largest part in its middle of the shape of
+    `sides` (height, width), and resized: uint8 (C, height, width)."""
     from PIL import Image
 
     if channels:
-        picture = picture.convert("L" if channels == 1 else "RGB")
-    if picture.size != (size, size):
-        side = min(picture.size)
-        left, top = (picture.width - side) // 2, (picture.height - side) // 2
-        square = picture.crop((left, top, left + side, top + side)) if picture.width != picture.height else picture
-        picture = square.resize((size, size), Image.Resampling.LANCZOS)
+        picture = picture.convert(MODES[channels])
+    height, width = sides
+    if picture.size != (width, height):
+        share = min(picture.width / width, picture.height / height)
+        columns, rows = max(round(width * share), 1), max(round(height * share), 1)
+        left, top = (picture.width - columns) // 2, (picture.height - rows) // 2
+        if picture.size != (columns, rows):
+            picture = picture.crop((left, top, left + columns, top + rows))
+        picture = picture.resize((width, height), Image.Resampling.LANCZOS)
     pixels = np.asarray(picture)
     return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
 

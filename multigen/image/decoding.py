@@ -106,15 +106,16 @@ def raster_in(file: "File", path: str | Path, frame: int = 0) -> Raster:
     return Raster(turned(values, turn), kept_profile(stand_in, path))
 
 
-def read_picture(path: str | Path, frame: int | None = None, size: int = 0) -> "Picture":
+def read_picture(path: str | Path, frame: int | None = None, size: int = 0, opacity: bool = False) -> "Picture":
     """An image file as training and measuring take it: PIL image of mode L or RGB, 8 bits, in sRGB,
-    upright, on white.
+    upright, on white; or of mode RGBA, with its `opacity`.
 
     Args:
         frame: of an animation, or the page of a TIFF; None: the first, with a message where there
             are more.
-        size: that of the square that it is to be cut to and resized to; a large JPEG is then
+        size: the longer side of what it is to be cut to and resized to; a large JPEG is then
             decoded smaller, but at least four times as large. 0: whole.
+        opacity: keep it.
 
     Raises DataError as `read_raster` does.
     """
@@ -123,7 +124,7 @@ def read_picture(path: str | Path, frame: int | None = None, size: int = 0) -> "
             say_first(file, path)
         if size and file.width * file.height > LARGE and not is_deep(file, path):
             file.draft(None, (NEAR * size, NEAR * size))
-        return _seen(file, path, frame or 0)
+        return _seen(file, path, frame or 0, opacity)
 
 
 def read_pictures(path: str | Path) -> Iterator["Picture"]:
@@ -135,19 +136,19 @@ def read_pictures(path: str | Path) -> Iterator["Picture"]:
             yield _seen(file, path, number)
 
 
-def _seen(file: "File", path: str | Path, frame: int) -> "Picture":
+def _seen(file: "File", path: str | Path, frame: int, opacity: bool = False) -> "Picture":
     """The current frame of an opened file as `read_picture` takes it."""
     from PIL import Image
 
     if not is_deep(file, path):
-        return visible(_upright(file, path), path)
+        return visible(_upright(file, path), path, opacity)
     _check_room(file, path)
     turn, info = orientation(file), {"icc_profile": file.info.get("icc_profile")}
     picture = to_pil(Raster(scaled(deep_channels(file, path, frame), FULL, np.uint8)))
     picture.info.update(info)
     upright = picture if turn == 1 else picture.transpose(Image.Transpose[TURNS[turn - 2]])
     upright.info.update(info)
-    return visible(upright, path)
+    return visible(upright, path, opacity)
 
 
 def _upright(file: "File", path: str | Path) -> "Picture":
@@ -174,14 +175,16 @@ def decode(file: "File", path: str | Path) -> None:
 # ---------------------------------------------------------------------------------------------------- kinds of pixels
 
 
-def visible(picture: "Picture", path: str | Path = "an image") -> "Picture":
+def visible(picture: "Picture", path: str | Path = "an image", opacity: bool = False) -> "Picture":
     """A PIL image of any mode as it is seen: mode L or RGB, in sRGB, laid on white where it is
-    transparent."""
+    transparent; with `opacity` mode RGBA."""
     from PIL import Image
 
     if picture.mode.startswith(("I", "F")):
         picture = to_pil(raster_of(picture, path, np.uint8))
     picture = to_srgb(_plain(picture), path)
+    if opacity:
+        return picture.convert("RGBA")
     if picture.mode in ("L", "RGB"):
         return picture
     white = Image.new(picture.mode[:-1], picture.size, "white")

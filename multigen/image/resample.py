@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, conv_transpose2d
 
-__all__ = ["Downsample", "Pointwise", "Upsample"]
+__all__ = ["Blur", "Downsample", "Pointwise", "Upsample"]
 
 
 class Pointwise(nn.Linear):
@@ -53,6 +53,20 @@ class Upsample(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
         return Downsample.apply(gradient)
+
+
+class Blur(torch.autograd.Function):
+    """The filter of `Downsample` at every position: (B, C, H, W) -> (B, C, H + 2 padding - 3, W + 2
+    padding - 3), borders padded with 0. Its derivative is itself with the padding 3 - padding."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, padding: int) -> Tensor:
+        ctx.padding = padding
+        return conv2d(x, binomial_kernel(x.shape[1], x.dtype, x.device), padding=padding, groups=x.shape[1])
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return Blur.apply(gradient, 3 - ctx.padding), None
 
 
 @functools.lru_cache(64)

@@ -44,6 +44,9 @@ GROUPS = {
             "mirror",
             "augment",
             "augment_share",
+            "augment_target",
+            "augment_speed",
+            "image_width",
             "degradation",
             "clips",
             "test_frames",
@@ -61,13 +64,14 @@ GROUPS = {
     ),
     "networks": (
         *("generator", "network", "pretrained", "latent", "width", "max_channels", "layers", "blocks", "expansion"),
+        *("mapping_layers", "residual", "deviation", "style_mixing"),
         *("growth", "unshuffle", "group", "patch", "embedding", "heads", "filters", "dropout", "maxout"),
         *("upsample", "halvings", "recurrent", "positions", "post_filter", "hop", "n_fft", "bands"),
         *("input_size", "discriminator_width", "discriminator_layers", "discriminator_norm", "discriminator_embedding"),
         *("waveform", "shuffle", "spectra", "spectral_width", "shift_frames", "spectrum_width"),
     ),
     "losses": (
-        *("loss", "targets", "constraint", "clip", "penalty", "gamma", "lazy"),
+        *("loss", "targets", "constraint", "clip", "penalty", "gamma", "lazy", "path_weight", "path_lazy"),
         *("pixel", "content", "perceptual_weights", "pixel_weight", "content_weight", "adversarial_weight"),
         *("mel_weight", "magnitude_weight", "phase_weight", "spectrum_weight"),
         *("amplitude_weight", "complex_weight", "consistency_weight", "wave_weight"),
@@ -109,10 +113,10 @@ def read_flags(
     nested = []
     for group, members in groups.items():
         if members:
-            kind = dataclasses.make_dataclass(group, members, frozen=True)
+            kind = dataclasses.make_dataclass(group, members, frozen=True, eq=False, repr=False)
             nested.append((group, Annotated[kind, tyro.conf.arg(help="")], dataclasses.field(default=kind())))
     flags = cli(
-        dataclasses.make_dataclass("Flags", nested),
+        dataclasses.make_dataclass("Flags", nested, eq=False, repr=False),
         command,
         args,
         config=(tyro.conf.OmitArgPrefixes,),

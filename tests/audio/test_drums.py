@@ -8,6 +8,7 @@ from torch import Tensor
 
 from multigen.audio.drums import CLASSES, RANGES, _square, drum, drums
 from multigen.errors import ConfigError
+from tests.cases import few
 
 SHORT = ("closed_hat", "rim")
 
@@ -62,7 +63,7 @@ def test_the_global_generator_is_left_alone():
     assert torch.equal(torch.get_rng_state(), before)
 
 
-@pytest.mark.parametrize("rate", [4_000, 8_000, 22_050, 48_000])
+@pytest.mark.parametrize("rate", few([4_000, 8_000, 22_050, 48_000], 4_000, 22_050))
 def test_all_begin_at_once_and_end_in_silence(rate):
     length = rate // 2 + 1
     sounds, labels = drums(24, length=length, rate=rate)

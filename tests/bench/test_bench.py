@@ -179,15 +179,15 @@ def test_variants_are_trained_in_turn_and_their_rows_named(tmp_path: Path, capsy
 
 
 def test_an_interrupted_recipe_is_resumed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A variant that ended is measured again, one that was interrupted trained to its end, and what
-    is missing begun."""
-    path = written(tmp_path, variants={"plain": {}, "deeper": {"blocks": 2}}, seeds=2)
+    """A run that ended is measured again, one that was interrupted trained to its end, and what is
+    missing begun."""
+    path = written(tmp_path, variants={"plain": {}}, seeds=3)
     assert bench(path) == 0
     whole = json.loads((tmp_path / "results" / "mine.json").read_text())
     runs = tmp_path / "runs" / "mine"
     untouched = (runs / "plain" / "seed-3" / "model" / "G.safetensors").stat().st_mtime_ns
-    shutil.rmtree(runs / "deeper" / "seed-4")
-    for checkpoint in sorted((runs / "deeper" / "seed-3" / "checkpoints").glob("step-*"))[1:]:
+    shutil.rmtree(runs / "plain" / "seed-5")
+    for checkpoint in sorted((runs / "plain" / "seed-4" / "checkpoints").glob("step-*"))[1:]:
         shutil.rmtree(checkpoint)
     assert bench(path) == 2
     assert (
@@ -195,7 +195,7 @@ def test_an_interrupted_recipe_is_resumed(tmp_path: Path, capsys: pytest.Capture
     )
     assert bench(path, "--resume") == 0
     resumed = json.loads((tmp_path / "results" / "mine.json").read_text())
-    assert (resumed["rows"], resumed["steps"], resumed["seeds"]) == (whole["rows"], whole["steps"], [3, 4])
+    assert (resumed["rows"], resumed["steps"], resumed["seeds"]) == (whole["rows"], whole["steps"], [3, 4, 5])
     assert (runs / "plain" / "seed-3" / "model" / "G.safetensors").stat().st_mtime_ns >= untouched
 
 

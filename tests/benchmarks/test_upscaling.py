@@ -14,6 +14,7 @@ pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
 
 
+@pytest.mark.slow
 def test_all_cases_make_the_same_image(tmp_path: Path) -> None:
     image = torch.from_numpy(tiny.pixels(16, 16)).permute(2, 0, 1).contiguous()
     cases = upscaling.cases_of(lambda: SRVGG(4, 2, 8), 16, tmp_path)
@@ -22,6 +23,7 @@ def test_all_cases_make_the_same_image(tmp_path: Path) -> None:
     assert all((each - made[0]).abs().max() <= 1 for each in made)
 
 
+@pytest.mark.slow
 def test_the_table(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setitem(upscaling.NETWORKS, "compact", lambda: SRVGG(4, 1, 4))
     monkeypatch.setattr(upscaling, "PUBLISHED", {})

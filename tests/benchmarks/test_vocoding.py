@@ -45,6 +45,7 @@ def test_the_plain_loop_is_the_trainer_s_step(tmp_path: Path) -> None:
     assert plain.step(0) == pytest.approx(total, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_the_table(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setitem(vocoding.PRESETS, "default", SMALL)
     made = makers(0.1, SMALL)

@@ -355,6 +355,7 @@ def test_a_full_disk_keeps_the_last_good_checkpoint(place: Path, good: Path) -> 
     assert all(torch.equal(t, model[k]) for k, t in load_file(place / "whole" / "model" / "G.safetensors").items())
 
 
+@pytest.mark.slow
 def test_one_line_and_no_traceback_from_the_real_command(place: Path) -> None:
     done = python("-m", "multigen.recipes.srgan", "--data", place / "bad", cwd=place)
     assert (done.returncode, done.stdout) == (2, "")

@@ -23,6 +23,7 @@ from multigen.console import exit_code, exits
 from multigen.errors import ConfigError, Interrupted
 from multigen.runs.runner import parse
 from tests import tiny
+from tests.cases import BASES
 from tests.tiny import WORDS, photos, python
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -274,10 +275,13 @@ def scripts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def write_script(name: str, folder: Path) -> None:
-    """Writes the script of a shell, that of zsh under the name that it looks for."""
+    """Writes the script of a shell for some of the methods, that of zsh under the name that it
+    looks for."""
     file = folder / ("_multigen" if name == "zsh" else name)
     if not file.exists():
-        with contextlib.redirect_stdout(io.StringIO()) as printed:
+        some = {name: METHODS[name] for name in ("dcgan", "wgan", "wavegan", "specgan")}
+        with contextlib.redirect_stdout(io.StringIO()) as printed, pytest.MonkeyPatch.context() as patch:
+            patch.setattr("multigen.cli.completion.METHODS", some)
             assert tiny.multigen(["completion", name]) == 0
         file.write_text(printed.getvalue(), encoding="utf-8")
 
@@ -356,7 +360,7 @@ def test_completion_knows_options_that_methods_have(scripts: Path, capsys: pytes
     flags = {f"--{field.name.replace('_', '-')}" for field in fields(Training)} - {"--start"} | {"--from"}
     write_script("bash", scripts)
     assert all(f"'{flag}'" in (scripts / "bash").read_text() for flag in (*flags, "--truncation", "-n"))
-    for name in METHODS:
+    for name in BASES.values():
         with pytest.raises(SystemExit):
             parse(["--help"], name, import_module(METHODS[name].module).PRESETS)
         assert flags <= set(re.findall(r"--?[a-z][a-z-]*", capsys.readouterr().out)), name

@@ -329,11 +329,11 @@ def test_a_run_is_the_same_with_and_without_a_trial(
     monkeypatch.setattr(trying, "TIME_BOX", 1e6)  # all stages are tried
     made = clock(monkeypatch, takes(10.0, 20.0, 10.0 * bf16))
     tried = auto(tmp_path / "tried")
-    trainer = Whole(ToyConfig(steps=30), tried).fit()
+    trainer = Whole(ToyConfig(steps=12), tried).fit()
     assert made
     given = options(tmp_path / "given", precision="bf16" if bf16 < 1 else "fp32")
     assert trainer.precision == given.precision
-    Whole(ToyConfig(steps=30), given).fit()
+    Whole(ToyConfig(steps=12), given).fit()
     assert_same_runs(tried, given)
 
 

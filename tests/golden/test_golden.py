@@ -9,16 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from multigen.catalogue import METHODS
+from tests.cases import methods
 from tests.golden.__main__ import main
 from tests.golden.losses import differences, golden, measured
 
-LONGER = ("specgan", "r3gan", "sngan", "fastgan", "projected", "inpainting", "realesrgan", "extend", "enhance")
-"""Methods that take a second or more, and of whose task others are tried by default."""
-CASES = [pytest.param(method, marks=[pytest.mark.slow] if method in LONGER else []) for method in METHODS]
 
-
-@pytest.mark.parametrize("method", CASES)
+@pytest.mark.parametrize("method", methods())
 def test_the_first_losses_are_those_that_were_kept(method: str, tmp_path: Path) -> None:
     assert differences(measured(method, tmp_path / "run"), golden(method)) == []
 

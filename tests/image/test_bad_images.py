@@ -2,6 +2,7 @@
 line, value and remedy."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from multigen.errors import ConfigError, DataError
 from multigen.image import R3GANConfig
 from multigen.image.datasets import open_images
 from multigen.image.files import open_photos, read_image
+from multigen.image.synthesis.base import ImageInfo
 from multigen.recipes import dcgan
 from multigen.runs.runner import main
 from tests import tiny
@@ -88,12 +90,8 @@ def test_fewer_pictures_than_a_batch_will_do(count: int, tmp_path: Path) -> None
 
 
 def test_a_class_that_was_never_trained_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for name in ("cat", "dog"):
-        (tmp_path / "p").mkdir(exist_ok=True)
-        pictures(tmp_path / "p" / name)
-    words = ["--data", tmp_path / "p", "--conditional", "--features", "efficientnet_lite0", "--out", tmp_path / "run"]
-    assert dcgan_tiny(*words) == 0
-    capsys.readouterr()
+    conditional = dcgan.TRAINER(replace(dcgan.PRESETS["tiny"], size=16, width=4, conditional=True))
+    tiny.untrained(tmp_path / "run", conditional, ImageInfo(classes=("cat", "dog"), channels=1))
     assert tiny.multigen(["sample", "--model", tmp_path / "run", "--class", "cow", "--out", tmp_path / "s"]) == 2
     assert "class 'cow' is unknown; choose from cat, dog" in capsys.readouterr().err
 
@@ -108,7 +106,8 @@ def test_a_test_set_of_another_mode_is_made_to_fit(tmp_path: Path) -> None:
 
 
 def test_samples_of_another_run_do_not_stay_among_new_ones(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert dcgan_tiny("--data", pictures(tmp_path / "p"), "--out", tmp_path / "run") == 0
+    generator = dcgan.TRAINER(replace(dcgan.PRESETS["tiny"], size=16, width=4))
+    tiny.untrained(tmp_path / "run", generator, ImageInfo(channels=1))
     words = ["sample", "--model", tmp_path / "run", "--out", tmp_path / "s"]
     assert tiny.multigen([*words, "-n", "5"]) == 0 and tiny.multigen([*words, "-n", "5", "--seed", "1"]) == 0
     capsys.readouterr()

@@ -51,6 +51,7 @@ def picture(path: Path, width: int, height: int, mode: str = "RGB", **options: A
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="the unit of ru_maxrss differs")
 def test_enlarging_takes_memory_in_proportion(tmp_path: Path) -> None:
     """7 bytes for a pixel of the result, 3 of them for its values and 4 for Pillow's copy, and

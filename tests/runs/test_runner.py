@@ -31,6 +31,7 @@ from multigen.image.restoration.srgan import PRESETS, SRGANConfig, SRGANTrainer
 from multigen.runs.runner import parse, train
 from multigen.tasks.loading import trainer_in
 from tests import tiny
+from tests.cases import few, methods
 from tests.engine.toys import assert_same, assert_same_runs, checkpoints, lines, saved_files, saved_numbers
 from tests.runs.test_schema import faults
 from tests.tiny import KEYS, SETTINGS, WORDS, photos, python, recipe, trained
@@ -112,7 +113,7 @@ def test_a_configuration_file_may_say_little_and_flags_override_it(tmp_path: Pat
     assert run == Run(seed=4)
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", methods())
 def test_help_mentions_every_flag(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert tiny.recipe(["--help"], import_module(f"multigen.recipes.{name}")) == 0
     message = capsys.readouterr().out
@@ -388,10 +389,7 @@ def test_the_command_that_is_printed_repeats_a_cut_run(
     assert content["machine"].endswith(", fp32") and content["steps"] == {"pretrain": 8, "adversarial": 2}
 
 
-@pytest.mark.parametrize(
-    "name",
-    [name if name == "dcgan" else pytest.param(name, marks=pytest.mark.slow) for name in METHODS],
-)
+@pytest.mark.parametrize("name", few(METHODS, "dcgan"))
 def test_no_method_depends_on_a_trial(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, timed: list[str]
 ) -> None:

@@ -24,6 +24,14 @@ def seqgan_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield place / "run"
 
 
+@pytest.fixture(autouse=True)
+def without_curves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of quality and diversity; test_quality_diversity.py draws them."""
+    from multigen.text.synthesis import evaluation
+
+    monkeypatch.setattr(evaluation, "draw_curves", lambda path, *_: path.touch())
+
+
 @pytest.fixture
 def data(tmp_path: Path) -> str:
     """An oracle of 30 tokens."""

@@ -225,7 +225,7 @@ def test_likelihoods_are_fast():
 
 
 def test_every_sampled_story_is_grammatical(stories: list[str]):
-    assert all(first_offence(story) is None for story in [*stories[:300], FIG, RACE, LAZY])
+    assert all(first_offence(story) is None for story in [*stories[:100], FIG, RACE, LAZY])
 
 
 @pytest.mark.parametrize(

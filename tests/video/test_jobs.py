@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -12,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
+from multigen.console import exit_code
 from multigen.errors import ConfigError, DataError, Interrupted
 from multigen.image.decoding import Raster
 from multigen.storage.lock import locked
 from multigen.video import films
 from multigen.video.films import FilmOptions, restore_film
-from tests import tiny
 from tests.video import made
 
 pytest.importorskip("av")
@@ -148,17 +149,19 @@ def test_on_a_full_disk_what_is_finished_stays(film: Path, tmp_path: Path) -> No
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits the size of files")
-def test_a_disk_that_fills_while_a_part_is_written(tmp_path: Path) -> None:
-    """The whole command, with a limit on the size of files in place of a small disk."""
+def test_a_disk_that_fills_while_a_part_is_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With a limit on the size of files in place of a small disk."""
+    import resource
+
     source = made.film(tmp_path / "a.mp4", 12, (96, 128))
-    code = (
-        "import resource, signal\nsignal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, 1_000))\nfrom pathlib import Path\n"
-        "from multigen.console import exit_code\nfrom multigen.video import films\n"
-        "raise SystemExit(exit_code(lambda: films.restore_film(lambda r: r, Path('a.mp4'), Path('b.mp4'), films.FilmOptions())))"
-    )
-    done = tiny.python("-c", code, cwd=tmp_path, env=tiny.environment())
-    assert done.returncode == 2 and "b.mp4 cannot be written (File too large); free space there" in done.stderr
+    ignored, limits = signal.signal(signal.SIGXFSZ, signal.SIG_IGN), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, limits[1]))
+    try:
+        assert exit_code(lambda: restore_film(same, source, tmp_path / "b.mp4", FilmOptions())) == 2
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert "b.mp4 cannot be written (File too large); free space there" in capsys.readouterr().err
     assert not (tmp_path / "b.mp4").exists()
     assert restore_film(same, source, tmp_path / "b.mp4", FilmOptions()) == 12
 

@@ -1,19 +1,22 @@
-"""DiffAugment: real and generated images are augmented in the same way before D, differentiably for
-G.
+"""DiffAugment and ADA: real and generated images are augmented in the same way before D,
+differentiably for G.
 
-Zhao et al. 2020, arXiv:2006.10738. With few images D memorises them; augmentation prevents that,
-and since generated images are augmented in the same way, G does not learn to produce augmented
-ones. Everything is batched and stays on the device.
+Zhao et al. 2020, arXiv:2006.10738, and Karras et al. 2020, arXiv:2006.06676. With few images D
+memorises them; augmentation prevents that, and since generated images are augmented in the same
+way, G does not learn to produce augmented ones (ADA's only while the probability is below about
+.8). Everything is batched and stays on the device.
 """
 
+import math
 from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 from multigen.config import parse_choices
+from multigen.image.synthesis.ada import PIPELINES, recoloured, warped
 
-__all__ = ["diff_augment", "mirror", "parse_policy"]
+__all__ = ["adapted_share", "diff_augment", "mirror", "parse_policy"]
 
 SHIFT, HOLE = 0.125, 0.5
 """Shares of a side: the largest translation, and the side of a cutout."""
@@ -32,8 +35,11 @@ def diff_augment(
       what comes in is 0.
     - cutout: a rectangle of half of each side (rounded up) becomes 0; its centre is anywhere, so
       borders may cut it.
+    - blit, bg, bgc: ADA's flips, quarter turns and shifts; with scales, rotations and fractional
+      shifts; with colours as well (see `multigen.image.synthesis.ada`).
 
-    Each sample has its own draws, which come from `rand` alone: equal draws, equal images.
+    Opacity, the fourth channel where there is one, is moved and cut like the others, but has no
+    colour. Each sample has its own draws, which come from `rand` alone: equal draws, equal images.
 
     Args:
         image: (B, C, H, W) in -1..1, where 0 is mid-grey.
@@ -42,13 +48,20 @@ def diff_augment(
             device of `image`.
         stream: first part of the names of the draws: "STREAM/brightness". Reals and fakes of one
             update take different ones.
-        share: probability with which each of the five transformations is applied to a sample.
+        share: probability with which each of the transformations is applied to a sample.
     """
+    if share <= 0:
+        return image
     altered = image
     for member in policy:
+        if member in PIPELINES:
+            altered = warped(altered, "g" in member, lambda name, *shape: rand(f"{stream}/{name}", *shape), share)
+            if "c" in member:
+                altered = recoloured(altered, lambda name, *shape: rand(f"{stream}/{name}", *shape), share)
+            continue
         for transformation in POLICIES[member]:
             name = f"{stream}/{transformation.__name__}"
-            changed = transformation(altered, rand(name, 2, 1, 1))
+            changed = _changed(altered, transformation, rand(name, 2, 1, 1))
             if share < 1:
                 changed = torch.where(rand(f"{name}/share", 1, 1, 1) < share, changed, altered)
             altered = changed
@@ -61,10 +74,22 @@ def parse_policy(text: str) -> tuple[str, ...]:
     return parse_choices("augment", text, POLICIES)
 
 
+def adapted_share(share: float, signs: float, target: float, move: float) -> float:
+    """ADA's probability of augmentations after a look at D: it rises by `move` while the mean sign
+    of D's logits of real images is above the target, and falls while it is below; 0 to 1."""
+    return min(max(share + math.copysign(move, signs - target), 0.0), 1.0)
+
+
 def mirror(image: Tensor, u: Tensor) -> Tensor:
     """Images (B, C, H, W), left and right exchanged in the rows where `u` (B, 1, 1, 1) is below one
     half."""
     return torch.where(u < 0.5, image.flip(3), image)
+
+
+def _changed(image: Tensor, transformation: Callable[[Tensor, Tensor], Tensor], u: Tensor) -> Tensor:
+    if image.shape[1] == 4 and transformation in POLICIES["color"]:
+        return torch.cat([transformation(image[:, :3], u), image[:, 3:]], 1)
+    return transformation(image, u)
 
 
 # ---------------------------------------------------------------------------------------------------- transformations
@@ -128,4 +153,5 @@ POLICIES = {
     "color": (brightness, saturation, contrast),
     "translation": (translation,),
     "cutout": (cutout,),
+    **{name: () for name in PIPELINES},
 }

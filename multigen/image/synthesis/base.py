@@ -40,14 +40,14 @@ class ImageSynthesisConfig(SynthesisConfig):
     size: int = 32
     """Height and width of an image, pixels."""
     channels: int = 0
-    """1: grey, 3: colour, 0: as the images are."""
+    """1: grey, 3: colour, 4: colour with opacity, 0: as the images are, on white."""
     frames: Literal["first", "all"] = "first"
     """Of animations and of TIFF files with many pages: the first one, or each as an image."""
     mirror: bool = False
     """Mirror half of the real images."""
     augment: str = ""
-    """DiffAugment (arXiv:2006.10738) of what D sees: color, translation, cutout, joined by
-    commas."""
+    """Augmentations of what D sees, joined by commas: DiffAugment's color, translation, cutout
+    (arXiv:2006.10738); ADA's blit, bg, bgc (arXiv:2006.06676)."""
     features: Literal["", "classifier", "efficientnet_lite0", "inception"] = ""
     """Network whose features are compared: a classifier trained on the labels, EfficientNet-lite0,
     or FID's Inception (extra fid). Empty: the classifier where there are labels, else
@@ -64,6 +64,11 @@ class ImageSynthesisConfig(SynthesisConfig):
         parse_policy(self.augment)
         if not self.any_size:
             doublings(self.size, self.largest)
+
+    @property
+    def sides(self) -> tuple[int, int]:
+        """Height and width of an image, pixels."""
+        return self.size, self.size
 
 
 def doublings(size: int, largest: int = 256) -> int:
@@ -82,18 +87,18 @@ class ImageInfo(SynthesisInfo):
     """Properties of the opened images."""
 
     channels: int = 3
-    """1: grey, 3: colour."""
+    """1: grey, 3: colour, 4: colour with opacity."""
 
     def __post_init__(self):
-        if self.channels not in (1, 3):
-            raise ConfigError(f"channels {self.channels}: expected 1, grey, or 3, colour")
+        if self.channels not in (1, 3, 4):
+            raise ConfigError(f"channels {self.channels}: expected 1, grey, 3, colour, or 4, colour with opacity")
 
 
 C = TypeVar("C", bound=ImageSynthesisConfig)
 
 
 class ImageSynthesisTrainer(SynthesisTrainer[C]):
-    """Trains G to generate images (B, C, size, size) in -1..1 that D takes for real ones."""
+    """Trains G to generate images (B, C, H, W) in -1..1 that D takes for real ones."""
 
     task = "image-synthesis"
     sampler = ImageSampler
@@ -106,7 +111,7 @@ class ImageSynthesisTrainer(SynthesisTrainer[C]):
         c = self.config
         channels = c.channels if like is None else like.images.shape[1]
         return open_images(
-            data, c.size, split=split, channels=channels, labels=labels, skip_bad=c.skip_bad, frames=c.frames
+            data, c.sides, split=split, channels=channels, labels=labels, skip_bad=c.skip_bad, frames=c.frames
         )
 
     def describe_data(self) -> ImageInfo:

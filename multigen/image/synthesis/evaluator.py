@@ -65,7 +65,7 @@ def open_extractor(name: str, train: ImageSet | None, device: torch.device, step
 
 def _efficientnet(device: torch.device) -> Extractor:
     features_of = pooled_features(device)
-    return Extractor(lambda image: (features_of(image), None), ["96 pixels"])
+    return Extractor(lambda image: (features_of(_on_white(image)), None), ["96 pixels"])
 
 
 def _inception(device: torch.device) -> Extractor:
@@ -87,10 +87,18 @@ def _inception(device: torch.device) -> Extractor:
         ) from error
 
     def extract(image: Tensor) -> tuple[Tensor, Tensor | None]:
-        h, logits = network(image.expand(-1, 3, -1, -1))
+        h, logits = network(_on_white(image).expand(-1, 3, -1, -1))
         return h, logits.softmax(1)
 
     return Extractor(extract, ["torch-fidelity's resizing"])
+
+
+def _on_white(image: Tensor) -> Tensor:
+    """Images uint8 (B, C, H, W); those of four channels laid on white, (B, 3, H, W)."""
+    if image.shape[1] != 4:
+        return image
+    colours, opacity = image[:, :3].float(), image[:, 3:].float() / 255
+    return (colours * opacity + 255 * (1 - opacity)).round().to(torch.uint8)
 
 
 # ---------------------------------------------------------------------------------------------------- measures
@@ -139,7 +147,14 @@ def nearest_picture(images: Tensor, by: Evaluator[ImageSet]) -> "Picture":
 
 
 def _about(name: str, images: ImageSet) -> str:
-    return f"features: {EXTRACTORS.get(name, name)}; cut to squares of {images.images.shape[2]} pixels"
+    return f"features: {EXTRACTORS.get(name, name)}; cut to {_shape(images)}"
+
+
+def _shape(images: ImageSet) -> str:
+    """ "squares of 64 pixels", or "64 x 96 pixels"."""
+    height, width = images.images.shape[2:]
+    opacity = ", on white" if images.images.shape[1] == 4 else ""
+    return (f"squares of {height} pixels" if height == width else f"{height} x {width} pixels") + opacity
 
 
 def _to_input(image: Tensor) -> Tensor:

@@ -208,7 +208,7 @@ def _is_arrays(data: str) -> bool:
     if data in EMBEDDED_NAMES:
         return False
     place = locate(data, "a folder of images, an image, an .npz file, embedded, digits, mnist or cifar10")
-    return (place.is_dir() or place.suffix == ".npz") and read_arrays(place, "train", 0) is not None
+    return (place.is_dir() or place.suffix == ".npz") and read_arrays(place, "train", (0, 0)) is not None
 
 
 def _decoded(

@@ -124,9 +124,8 @@ class SynthesisTrainer(Trainer[C]):
     def extractor_steps(self) -> int:
         """Training steps of the classifier in this run: few where few samples are evaluated, so
         that `tiny` takes seconds."""
-        return (
-            min(self.classifier_steps, QUICK_STEPS) if self.config.samples <= QUICK_SAMPLES else self.classifier_steps
-        )
+        few = self.config.samples <= QUICK_SAMPLES
+        return min(self.classifier_steps, QUICK_STEPS) if few else self.classifier_steps
 
     def open_data(self) -> TensorSource:
         """Opens the splits and the evaluator, and computes the clusters, if any."""
@@ -134,8 +133,8 @@ class SynthesisTrainer(Trainer[C]):
         self._check_data()
         train = self.splits.train
         self.data_info = self.describe_data()
-        held_out = (self.splits.validation, self.splits.test)
-        self.held_out = " ".join(items.fingerprint() for items in held_out if items is not None)
+        others = (self.splits.validation, self.splits.test)
+        self.held_out = " ".join(items.fingerprint() for items in others if items is not None)
         self.check_data()  # before, for example, a classifier is trained
         with if_slow("preparing the metrics"):
             self.evaluator = self.open_evaluator()
@@ -170,9 +169,7 @@ class SynthesisTrainer(Trainer[C]):
         if self.config.keep_discriminator and self.splits.validation is None:
             raise ConfigError("keep_discriminator: D is calibrated on validation items; set --validation-size above 0")
         sets = (train, self.splits.validation, self.splits.test)
-        skipped = dict(
-            each for items in sets if items is not None for each in items.skipped
-        )  # some are in several sets
+        skipped = dict(each for items in sets if items is not None for each in items.skipped)  # some in several sets
         report_skipped([*skipped.items()], train.noun)
         if len(train) < self.config.batch:
             say(
@@ -274,7 +271,10 @@ class SynthesisTrainer(Trainer[C]):
         """One stage, whose best checkpoint has the lowest Fréchet distance to the validation items,
         with collapse detection."""
         best = Best(self.evaluator.selection_metric) if self.splits.validation is not None else None
-        return [Stage("adversarial", self.config.steps, self.updates(), best=best, controls=[self.collapse()])]
+        return [Stage("adversarial", self.config.steps, self.updates(), best=best, controls=self.controls())]
+
+    def controls(self) -> list[Control]:
+        return [self.collapse()]
 
     def collapse(self) -> Control:
         """The control that detects mode collapse: compares the diversity of samples of fixed

@@ -1,4 +1,4 @@
-"""Latents: truncation, and paths between two of them."""
+"""Latents z ~ N(0, I): truncation, and the way from one to another."""
 
 import math
 

@@ -21,6 +21,7 @@ from multigen.storage.output import check_folder, check_space, check_targets
 from multigen.storage.provenance import NO_PROVENANCE, Provenance
 from multigen.tasks.graph import Graph
 from multigen.tasks.ready import Ready
+from multigen.tasks.synthesis.conditioning import draw_clusters
 from multigen.tasks.synthesis.latents import slerp, truncated
 from multigen.tasks.synthesis.rejection import Rejection
 
@@ -98,6 +99,14 @@ class Sampler(Ready):
         """The network's output (B, ...) -> samples (B, ...) as returned and evaluated."""
         return x
 
+    def run(self, z: Tensor, label: Tensor | None, truncation: float | None) -> Tensor:
+        """The network's output (B, ...) for z (B, latent), truncated already, and label (B,)."""
+        return self.network(z) if label is None else self.network(z, label)
+
+    def truncate(self, z: Tensor, truncation: float) -> Tensor:
+        """z (n, latent), truncated. Raises ConfigError for a truncation that is out of range."""
+        return truncated(z, truncation)
+
     def write(self, sample: Tensor, path: Path, about: Provenance = NO_PROVENANCE) -> None:
         """Writes one sample (...) to a file, with provenance metadata. May raise OSError."""
         raise NotImplementedError
@@ -126,7 +135,7 @@ class Sampler(Ready):
 
         Args:
             truncation: z is conditioned on -truncation..truncation in every dimension (see
-                `truncated`).
+                `truncated`); networks with styles truncate these instead.
 
         Raises ConfigError for n < 1 or a truncation that is not positive, OutOfMemory for too large
         an n.
@@ -137,7 +146,7 @@ class Sampler(Ready):
         z = torch.empty(n, self.latent)
         for i in range(n):
             torch.randn(self.latent, generator=torch.Generator().manual_seed(key("latent", seed, first + i)), out=z[i])
-        return z if truncation is None else truncated(z, truncation)
+        return z if truncation is None else self.truncate(z, truncation)
 
     def sample(
         self,
@@ -179,7 +188,7 @@ class Sampler(Ready):
         """The network's output (B, ...) for z (B, latent), not finished, and the labels (B,), on its device."""
         weight = next(self.network.parameters())
         z, labels = z.to(weight.device, weight.dtype), None if labels is None else labels.to(weight.device)
-        return self.network(z, *(() if labels is None else (labels,))), labels
+        return self.run(z, labels, truncation), labels
 
     def items_of(self, n: int, seed: int, first: int) -> tuple[Tensor, Tensor | None]:
         """`outputs` of samples `first` to `first` + n - 1 of a seed."""
@@ -345,19 +354,12 @@ class Sampler(Ready):
             return (
                 torch.arange(first, first + n) % len(self.classes)
                 if self.classes
-                else self._draw_clusters(n, seed, first)
+                else draw_clusters(self.shares, n, seed, first)
             )
         number = self.choices.index(label) if label in self.choices else label
         if not isinstance(number, int) or not 0 <= number < len(self.choices):
             raise ConfigError(f"class {label!r} is unknown; choose from {', '.join(self.choices)}")
         return torch.full((n,), number)
-
-    def _draw_clusters(self, n: int, seed: int, first: int) -> Tensor:
-        """Clusters (n,), drawn in their proportions; a larger n begins with the same ones."""
-        rows = [torch.Generator().manual_seed(key("cluster", seed, i)) for i in range(first, first + n)]
-        ends = torch.tensor(self.shares, dtype=torch.float64).cumsum(0)
-        uniform = torch.stack([torch.rand((), dtype=torch.float64, generator=row) for row in rows])
-        return torch.bucketize(uniform, ends[:-1] / ends[-1], right=True)
 
     def _check_labels(self, n: int, labels: Tensor) -> Tensor:
         """Checks class numbers that the caller passed."""
@@ -373,7 +375,7 @@ class Sampler(Ready):
         return labels
 
     @torch.no_grad()
-    def _generate(self, z: Tensor, labels: Tensor | None, truncation: float | None) -> Tensor:
+    def _generate(self, z: Tensor, labels: Tensor | None, truncation: float | None = None) -> Tensor:
         result, count = torch.empty(0), 0
         for first in range(0, len(z), self.batch):
             part = slice(first, first + self.batch)

@@ -117,7 +117,7 @@ def test_the_losses_of_the_right_answer_are_zero_and_of_others_not(tmp_path: Pat
 
 
 def test_a_run_measures_the_model_beside_the_noisy_and_a_wiener_filter(tmp_path: Path, voices: Path) -> None:
-    trainer = enhance(tmp_path, voices, test=(str(voices / "F1"),))
+    trainer = enhance(tmp_path, voices, test=(str(voices / "F1"),), noise=("coloured", "babble"))
     trainer.metrics = ("lsd", "multi_stft")  # pyright: ignore[reportAttributeAccessIssue]
     trainer.fit()
     rows = trainer.evaluate().rows

@@ -164,6 +164,7 @@ class Stop(Callback):
             raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 def test_a_run_resumes_to_the_same_model_which_enlarges(photos: Path, tmp_path: Path) -> None:
     config = configured(photos)
     run = Run(device="cpu", precision="fp32", save_every=1)

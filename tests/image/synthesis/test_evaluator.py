@@ -265,7 +265,7 @@ def test_a_discriminator_that_cannot_tell_scores_nought(stub: None, validation: 
     draw = torch.Generator().manual_seed(0)
     for levels in (0, 1, 1000):  # one score for all, a few, all different
         d = scores(lambda image, label, n=levels: (n * torch.randn(len(image), generator=draw)).round())
-        assert abs(np.mean([it.overfitting(d, lambda items: None)["d_overfit"] for _ in range(300)])) < 0.05
+        assert abs(np.mean([it.overfitting(d, lambda items: None)["d_overfit"] for _ in range(100)])) < 0.09
 
 
 def test_a_conditional_discriminator_gets_the_classes(stub: None) -> None:
