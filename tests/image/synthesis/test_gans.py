@@ -183,6 +183,10 @@ class Draws:
     """A step that gives the same numbers each time."""
 
     dtype, progress, index = torch.float32, 0.5, 1_000
+    rows, batch = slice(0, 4), 4
+
+    def rng(self, stream: str) -> torch.Generator:
+        return torch.Generator().manual_seed(len(stream))
 
     def randn(self, stream: str, *shape: int) -> Tensor:
         return torch.randn(4, *shape, generator=torch.Generator().manual_seed(len(stream)))
