@@ -38,9 +38,13 @@ BASES = {base: name for name, base in reversed([(name, _base(method)) for name, 
 """Base of trainers -> its first method in the catalogue, which stands for the others by default."""
 
 
+LONG = ("maskcyclegan",)
+"""Methods whose embedded data take seconds to make."""
+
+
 def methods(task: str = "", *more: str) -> list[Any]:
     """The methods, of a task where one is named, as parameters. By default one of each base runs,
     and `more`; the others are for `pytest -m slow`."""
     names = [name for name, method in METHODS.items() if task in ("", method.task)]
-    first = [name for name in names if name in BASES.values()] or names[:1]
+    first = [name for name in names if name in BASES.values() and name not in LONG] or names[:1]
     return few(names, *first, *more)

@@ -17,6 +17,7 @@ from multigen import catalogue
 from multigen.audio.restoration.vocoding import Vocoder
 from multigen.audio.sound_to_sound import SoundRestorer
 from multigen.audio.synthesis.sampler import AudioSampler
+from multigen.audio.translation.converter import VoiceConverter
 from multigen.catalogue import BENCHMARKS, DATA, METHODS, MODALITIES, TASKS, benchmarks, lazy
 from multigen.catalogue.derived import derived
 from multigen.cli import VERBS
@@ -43,6 +44,7 @@ READY: dict[str, Any] = {
     "audio-synthesis": AudioSampler,
     "vocoding": Vocoder,
     "audio-restoration": SoundRestorer,
+    "voice-conversion": VoiceConverter,
 }
 """Task -> class of what `multigen.load` gives."""
 

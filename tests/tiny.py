@@ -140,8 +140,11 @@ def without_curves(path: Path, runs: Mapping[str, Any], about: Any) -> bool:
     """`multigen.runs.comparison.curves.draw` that draws nothing on its image."""
     from PIL import Image
 
+    from multigen.runs.comparison.curves import shared
     from multigen.storage.provenance import png
 
+    if not shared([*runs.values()]):
+        return False
     Image.new("L", (2, 2)).save(path, **png(about))
     return True
 

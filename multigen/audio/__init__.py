@@ -11,12 +11,15 @@ if TYPE_CHECKING:
     from multigen.audio.restoration.vocoder import VocoderConfig, VocoderTrainer
     from multigen.audio.synthesis.specgan import SpecGANConfig, SpecGANTrainer
     from multigen.audio.synthesis.wavegan import WaveGANConfig, WaveGANTrainer
+    from multigen.audio.translation.maskcyclegan import MaskCycleGANConfig, MaskCycleGANTrainer
 
 __all__ = [
     "EnhanceConfig",
     "EnhanceTrainer",
     "ExtendConfig",
     "ExtendTrainer",
+    "MaskCycleGANConfig",
+    "MaskCycleGANTrainer",
     "SpecGANConfig",
     "SpecGANTrainer",
     "VocoderConfig",

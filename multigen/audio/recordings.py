@@ -90,17 +90,31 @@ class Recordings(list[Recording]):
 
 
 def open_recordings(
-    data: str, rate: int, *, split: str = "train", test_files: str = "", skip_bad: bool = False
+    data: str,
+    rate: int,
+    *,
+    split: str = "train",
+    test_files: str = "",
+    skip_bad: bool = False,
+    only: Sequence[str] = (),
 ) -> Recordings:
     """The whole recordings meant by a data argument, of one rate, and one channel, which is the
     mean of all.
 
     Arguments and errors as of `multigen.audio.datasets.open_sounds`; a sound of the drum machine
-    lasts a second.
+    lasts a second. `only`: speakers of the speaking machine, the others of which are not made;
+    none: all.
     """
     skipped: list[tuple[Path, str]] = []
     source = opened(
-        data, rate, rate, split=split, labels="none", test_files=test_files, skipped=skipped if skip_bad else None
+        data,
+        rate,
+        rate,
+        split=split,
+        labels="none",
+        test_files=test_files,
+        skipped=skipped if skip_bad else None,
+        only=only,
     )
     whole, result = Store(1, source.most), Recordings()
     for recording in source.recordings:
@@ -145,12 +159,15 @@ def opened(
     test_files: str = "",
     channels: int = 1,
     skipped: list[tuple[Path, str]] | None = None,
+    only: Sequence[str] = (),
 ) -> Opened:
     """The recordings of a data argument, one after another. `length`: samples of a sound of the
     drum machine; `skipped`: where unusable files are noted, or None where they are an error.
     Arguments and errors as of `multigen.audio.datasets.open_sounds`."""
     if data in EMBEDDED:
-        return Opened(data, _from_machine(data, rate, length, split, labels, test_files, channels), "", sys.maxsize)
+        return Opened(
+            data, _from_machine(data, rate, length, split, labels, test_files, channels, only), "", sys.maxsize
+        )
     place = locate(data, "a folder of sound files, a sound file, or the name drums or voice")
     parts = _find(place, test_files)
     if place.is_dir():
@@ -164,7 +181,14 @@ def opened(
 
 
 def _from_machine(
-    data: str, rate: int, length: int, split: str, labels: str, test_files: str, channels: int
+    data: str,
+    rate: int,
+    length: int,
+    split: str,
+    labels: str,
+    test_files: str,
+    channels: int,
+    only: Sequence[str],
 ) -> Iterator[Recording]:
     if labels not in ("", "none") or test_files:
         raise ConfigError(
@@ -173,7 +197,7 @@ def _from_machine(
     if split not in (DRUMS if data == "drums" else VOICE):
         raise NoTestSplit(f"{data} has no {split} sounds of its own")
     prefix = data if split == "train" else f"{data}/{split}"
-    for name, label, sound in _drummed(rate, length, split) if data == "drums" else _spoken(rate, split):
+    for name, label, sound in _drummed(rate, length, split) if data == "drums" else _spoken(rate, split, only):
         store = Store(channels)
         store.append(sound.expand(channels, -1))
         yield Recording(f"{prefix}/{name}", label, store)
@@ -187,12 +211,14 @@ def _drummed(rate: int, length: int, split: str) -> Iterator[tuple[str, str, Ten
         yield str(i), CLASSES[k], sounds[i]
 
 
-def _spoken(rate: int, split: str) -> Iterator[tuple[str, str, Tensor]]:
+def _spoken(rate: int, split: str, only: Sequence[str]) -> Iterator[tuple[str, str, Tensor]]:
     """(name, speaker, (1, T)) of each utterance; each speaker has a rhythm and melody of his
     own."""
     count, first = VOICE[split]
     for number in range(first, first + count):
         for take, speaker in enumerate(SPEAKERS):
+            if only and speaker not in only:
+                continue
             yield f"{speaker}/{number}", speaker, utterance(speaker, number, rate, take=take).sound[None]
 
 

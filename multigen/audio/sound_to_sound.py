@@ -211,7 +211,7 @@ class SoundRestorer(Ready):
     def run(self, given: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
         """The network's result for an input (1, ...), float32 on the CPU. Raises CheckpointError
         where it is not finite."""
-        weight = next(self.network.parameters())
+        weight = next(self.network.parameters(), given)
         made = function(given.to(weight.device, weight.dtype)).float().cpu()
         if not made.isfinite().all():
             model = self.origin.get("model", "the network")

@@ -13,7 +13,7 @@ from torch import Tensor
 from multigen.audio.levels import QUIET
 from multigen.audio.store import BLOCK, Store
 
-__all__ = ["CUT", "Speech", "examine", "speakers_by_name"]
+__all__ = ["CUT", "Speech", "examine", "speakers_by_name", "speakers_of"]
 
 WINDOW, FRAME = 0.032, 0.02  # seconds: of spectra, and of levels
 BELOW = 1e-7  # -70 dB of the strongest frequency: what is weaker counts as nothing
@@ -83,15 +83,19 @@ FOLDER = re.compile(CODE)
 
 
 def speakers_by_name(files: Iterable[PurePath]) -> tuple[str, Counter[str]]:
-    """How file names tell the speaker, by the conventions of common speech corpora, and the number
-    of recordings of each speaker; ("", none) where they do not, or there is only one. Paths are
-    relative to the data folder."""
+    """As `speakers_of`, with the number of recordings of each speaker."""
+    how, names = speakers_of(files)
+    return how, Counter(names)
+
+
+def speakers_of(files: Iterable[PurePath]) -> tuple[str, list[str]]:
+    """How file names tell the speaker, by the conventions of common speech corpora, and the speaker
+    of each recording; ("", none) where they do not, or there is only one. Paths are relative to the
+    data folder."""
     files = list(files)
     for how, pattern in NAMES:
-        matches = [pattern.fullmatch(path.stem) for path in files]
-        if all(matches) and len(counts := Counter(match[1] for match in matches if match)) > 1:
-            return how, counts
+        matches = [match for path in files if (match := pattern.fullmatch(path.stem))]
+        if len(matches) == len(files) and len({match[1] for match in matches}) > 1:
+            return how, [match[1] for match in matches]
     folders = [next((part for part in reversed(path.parts[:-1]) if FOLDER.fullmatch(part)), "") for path in files]
-    if all(folders) and len(counts := Counter(folders)) > 1:
-        return "folders", counts
-    return "", Counter()
+    return ("folders", folders) if all(folders) and len({*folders}) > 1 else ("", [])

@@ -25,6 +25,7 @@ __all__ = [
     "distillmos",
     "dnsmos",
     "f0_error",
+    "path_between",
     "pesq",
     "pesq_mode",
     "speaker_similarity",
@@ -171,10 +172,17 @@ def _for_world(prediction: Tensor, target: Tensor, rate: int, same_length: bool 
 def aligned(c: Tensor, d: Tensor) -> tuple[Tensor, Tensor]:
     """Two sequences of cepstra (C, frames) along their dynamic time warping path: (C, steps)
     each."""
+    first, second = path_between(c, d).flip(0).unbind(1)
+    return c[:, first], d[:, second]
+
+
+def path_between(c: Tensor, d: Tensor) -> Tensor:
+    """The dynamic time warping path of two sequences (C, frames), from their first frames to their
+    last: (steps, 2), frames of c and of d; steps (1,1), (0,1), (1,0), Euclidean distance."""
     from librosa.sequence import dtw
 
-    _, path = dtw(c.cpu().numpy(), d.cpu().numpy(), metric="euclidean")  # path (steps, 2): frames of c and d
-    return c[:, path[:, 0].copy()], d[:, path[:, 1].copy()]
+    _, path = dtw(c.cpu().numpy(), d.cpu().numpy(), metric="euclidean")
+    return torch.from_numpy(path[::-1].copy()).long()
 
 
 def speaker_similarity(prediction: Tensor, target: Tensor, rate: int) -> Tensor:

@@ -133,6 +133,7 @@ METHODS = {
         Method("vocoder", "vocoding"),
         Method("extend", "audio-restoration"),
         Method("enhance", "audio-restoration"),
+        Method("maskcyclegan", "voice-conversion"),
     )
 }
 """By name, in order of display."""

@@ -68,7 +68,7 @@ TASKS = {
             "synthesis",
             "image",
             verb="sample",
-            more_verbs=("interpolate",),
+            more_verbs=("interpolate", "edit"),
             does="generates images from noise",
             arguments="--model {model} -n 64 --out samples/",
             python="images = model.sample(16, seed=0)",
@@ -216,6 +216,23 @@ TASKS = {
             tag="audio-restoration",
             limit="What it puts in the place of what was lost is likely, not true. Do not use it for evidence, or to recognise "
             "anybody.",
+        ),
+        Task(
+            "voice-conversion",
+            "translation",
+            "audio",
+            verb="translate",
+            does="converts a voice to another",
+            arguments="sentence.wav --model {model} --out converted/",
+            python="sound = model.translate(sound[0], rate)",
+            gives="a tensor of the same length; model.speakers are the voices, translate(..., to=NAME) chooses one",
+            imports="import multigen\nfrom multigen.audio.files import read_sound\n\n"
+            'sound, rate = read_sound("sentence.wav")',
+            pipeline="audio-to-audio",
+            tag="voice-conversion",
+            limit="A voice is somebody's: use it with the consent of the person whose voice it is and of the one who speaks, "
+            "say that it was converted, and never to pass for somebody, to get around a recognition of speakers, or to "
+            "put words into a mouth.",
         ),
     )
 }

@@ -7,7 +7,7 @@ import tyro
 
 from multigen.errors import ConfigError
 
-__all__ = ["Codec", "Crf", "FilmWords", "Fps", "From", "Hdr", "Preview", "To", "check_unused"]
+__all__ = ["Codec", "Crf", "FilmWords", "Fps", "From", "Hdr", "Preview", "SpeakerOrTime", "To", "check_unused"]
 
 Codec = Annotated[
     str,
@@ -22,6 +22,14 @@ Crf = Annotated[
 ]
 From = Annotated[str, tyro.conf.arg(name="from", metavar="TIME", help="Of films: start there, such as 1:20.")]
 To = Annotated[str, tyro.conf.arg(metavar="TIME", help="Of films: stop there, such as 1:40.")]
+SpeakerOrTime = Annotated[
+    str,
+    tyro.conf.arg(
+        metavar="SPEAKER|TIME",
+        help="Of voices: the one that speaks in the result, by name. Of films: stop there, such as 1:40.",
+    ),
+]
+"""In the place of `To` where voices are converted too."""
 Preview = Annotated[
     str, tyro.conf.arg(metavar="TIME", help="Of films: only so long, such as 5s, from the start or --from.")
 ]

@@ -17,6 +17,7 @@ from multigen.cli.loaded import check_verb, load_for
 from multigen.cli.masks import NO_HOLES, Holes, holes_of
 from multigen.cli.restoring_options import Options
 from multigen.cli.targets import is_file_name, targets_of
+from multigen.cli.voices import check_no_voices, spoken_by
 from multigen.console import counted, say
 from multigen.console.bar import bar
 from multigen.data.skipped import LIST, NAMED, is_list
@@ -39,6 +40,7 @@ def restore_images(verb: str, inputs: list[Path], out: Path, model: str, options
         raise ConfigError(f"--model {model}, --blend {options.blend[0]} ...: each names the model; give one of them")
     if options.rate is not None:
         raise ConfigError(f"--rate {options.rate}: for sounds, and the model is of images; leave it out")
+    check_no_voices(options.voices)
     model = model or default
     folder, other = (out.parent, "another file for --out") if is_file_name(out) else (out, "another folder for --out")
     jobs = targets_of(verb, inputs, out, options.suffixes(out))
@@ -98,6 +100,8 @@ def load_restorer(verb: str, model: str, options: Options) -> Any:
         first, second, share = options.blend
         restorer = check_verb(verb, blend(first, second, share, options.code, options.device), first, options.code)
     restorer = restorer.turned(options.direction) if options.direction else restorer
+    if TASKS[restorer.task].modality == "audio" and verb == "translate":
+        restorer = spoken_by(restorer, options.voices, options.direction, options.device)
     options.holes.check(restorer.task, model or (options.blend or (model,))[0])
     if options.tile:
         restorer.tile = options.tile

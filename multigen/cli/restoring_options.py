@@ -12,6 +12,7 @@ from multigen.catalogue import container_of
 from multigen.cli.film_options import FilmWords
 from multigen.cli.masks import NO_HOLES, Holes
 from multigen.cli.targets import is_file_name
+from multigen.cli.voices import NO_VOICES, VoiceWords
 from multigen.console import say
 from multigen.errors import ConfigError
 
@@ -129,6 +130,7 @@ class Options:
     holes: Holes = NO_HOLES
     direction: Literal["AB", "BA"] | None = None
     rate: int | None = None
+    voices: VoiceWords = NO_VOICES
 
     def __post_init__(self):
         if self.tile is not None and self.tile < 1:

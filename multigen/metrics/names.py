@@ -16,6 +16,7 @@ AT = re.compile(r" at \d[\d.]*$")
 LOWER = (
     *("fd_", "fid", "kd_", "kid", "class_kl"),
     *("efficientnet", "squeezenet", "vgg", "lsd", "mcd", "multi_stft", "f0_error", "voicing_error", "grid"),
+    *("f0_mean_error", "source_similarity", "word_error", "formant_error"),
     "chroma_error",
     *(
         "nll",
@@ -43,6 +44,11 @@ HIGHER = (
         "speaker_similarity",
         "dnsmos",
         "distillmos",
+        "target_similarity",
+        "similarity_gain",
+        "same_pesq",
+        "same_si_sdr",
+        "vowels_kept",
     ),
     *("grammatical", "bleu_", "rouge_", "corpus_bleu"),
 )

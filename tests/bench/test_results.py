@@ -44,6 +44,7 @@ NAMED = {
     *(("scratchgan", "seqgan-fables"), ("scratchgan", "seqgan-stories")),
     *(("pix2pix", "colour-flowers"), ("pix2pix", "segments-flowers"), ("pix2pix", "edges-flowers")),
     *(("cyclegan", "swap-flowers"), ("cyclegan", "night-bsds")),
+    *(("maskcyclegan", "convert-vcc2016"), ("maskcyclegan", "convert-voice")),
 }
 """Methods and recipes that are not named after them: of before dense rewards were no setting of
 seqgan, and of a task that several methods learn."""

@@ -298,11 +298,34 @@ def attempt(reader: Reader, name: str, seed: int, folder: Path) -> list[str]:
     return result
 
 
+def read_whole(reader: Reader, folder: Path) -> None:
+    """Reads what is not damaged, so that what reading imports is not counted."""
+    for read in reader.reads:
+        for each, whole in reader.files.items():
+            (folder / each).parent.mkdir(parents=True, exist_ok=True)
+            (folder / each).write_bytes(whole)
+        with quiet():
+            read(folder, folder / next(iter(reader.damaged or reader.files)))
+
+
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """What the project says on the way is no answer."""
     with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):
         yield
+
+
+@contextlib.contextmanager
+def limited(room: int = ROOM) -> Iterator[None]:
+    """This process may take `room` bytes beyond what it has, and `SECONDS` for each attempt."""
+    taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    before, handler = resource.getrlimit(resource.RLIMIT_AS), signal.signal(signal.SIGPROF, _too_long)
+    resource.setrlimit(resource.RLIMIT_AS, (taken + room, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
+        signal.signal(signal.SIGPROF, handler)
 
 
 class TookTooLong(BaseException):
@@ -319,7 +342,6 @@ def child(names: Sequence[str], first: int, count: int) -> None:
     from tests.fuzz.fuzzed import READERS
 
     faulthandler.enable()
-    signal.signal(signal.SIGPROF, _too_long)
 
     def say(*what: Any) -> None:
         print(json.dumps(what), file=sys.__stdout__, flush=True)
@@ -330,19 +352,13 @@ def child(names: Sequence[str], first: int, count: int) -> None:
         for name, reader in readers.items():
             folder = Path(place, name)
             folder.mkdir()
-            for read in reader.reads:  # what is whole is read, and what reading imports is not counted
-                for each, whole in reader.files.items():
-                    (folder / each).parent.mkdir(parents=True, exist_ok=True)
-                    (folder / each).write_bytes(whole)
-                with quiet():
-                    read(folder, folder / next(iter(reader.damaged or reader.files)))
-        taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (taken + ROOM, resource.RLIM_INFINITY))
-        for name, reader in readers.items():
-            for seed in range(first, first + count):
-                say(name, seed, None)
-                for wrong in attempt(reader, name, seed, Path(place, name)):
-                    say(name, seed, wrong)
+            read_whole(reader, folder)
+        with limited():
+            for name, reader in readers.items():
+                for seed in range(first, first + count):
+                    say(name, seed, None)
+                    for wrong in attempt(reader, name, seed, Path(place, name)):
+                        say(name, seed, wrong)
 
 
 # ---------------------------------------------------------------------------------------------------- the parent

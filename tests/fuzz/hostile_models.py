@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 import multigen
+from multigen.audio.translation.features import SpeakerInfo
 from multigen.catalogue import METHODS
 from multigen.config import to_table
 from multigen.errors import MultigenError
@@ -55,6 +56,9 @@ def make(folder: Path, method: str, texts: Mapping[str, str] | None = None, G: A
         files["tokenizer.json"] = made.to_json()
     elif isinstance(trainer.data_info, ImageInfo):
         trainer.data_info = ImageInfo(classes=("a", "b"), channels=1)
+    elif isinstance(trainer.data_info, SpeakerInfo):
+        rows = trainer.rows
+        trainer.data_info = SpeakerInfo("", ("a", "b"), (5.0, 0.2, 4.7, 0.1), (-5.0, 1.0) * (4 * rows))
     elif isinstance(trainer.data_info, SynthesisInfo):
         trainer.data_info = SynthesisInfo(classes=("a", "b"))
     weights = (G or trainer.generator()).state_dict()

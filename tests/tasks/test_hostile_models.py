@@ -1,15 +1,15 @@
 """Model folders that somebody made to do harm: refused in one line, in little memory, without the
 network.
 
-All are loaded in one process that may take a gigabyte beyond what its imports do, and whose sockets
-are closed.
+All are loaded where no more than another gigabyte may be taken, and sockets are closed: all in a
+process of their own, and by default some in that of the tests.
 """
 
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,15 +18,16 @@ import pytest
 import torch
 from torch import nn
 
+import multigen
 from multigen.engine import checkpoint
-from multigen.errors import CheckpointError, ConfigError
+from multigen.errors import CheckpointError, ConfigError, MultigenError
 from multigen.storage.model_folder import read_model
 from multigen.storage.tensors import LARGEST_HEADER, TensorFile, to_bytes
 from multigen.tasks.loading import load_network
 from multigen.text.networks.pretrained import load_pretrained
-from tests.cases import few
 from tests.engine.toys import Small, ToyConfig, options
-from tests.fuzz.hostile_models import TRANSFORMERS, make, make_pretrained
+from tests.fuzz.fuzzing import limited
+from tests.fuzz.hostile_models import TRANSFORMERS, make, make_pretrained, use
 
 TERABYTE = 1 << 40
 HUGE = 1 << 36  # bytes: within the limit of a weights file
@@ -256,15 +257,42 @@ FEW = (
 """One of each kind."""
 
 
+@pytest.fixture
+def no_network(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    asked: list[str] = []
+
+    def refused(*_: Any, **__: Any) -> None:
+        asked.append("network")
+        raise OSError("no network")
+
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    for name in ("getaddrinfo", "create_connection", "socket.connect"):
+        monkeypatch.setattr(f"socket.{name}", refused)
+    yield
+    assert asked == []
+
+
+@pytest.mark.parametrize("name", FEW)
+def test_what_a_folder_asks_for_is_bounded_and_never_the_network(name: str, tmp_path: Path, no_network: None) -> None:
+    """Of one case of each kind, in this process."""
+    maker, expected = {**CASES, **STARTS}[name]
+    maker(folder := tmp_path / name)
+    message = "fine"
+    with limited(1 << 30):
+        try:
+            load_pretrained(str(folder), 1, 15, 5) if name in STARTS else use(multigen.load(str(folder)), folder)
+        except MultigenError as error:
+            message = str(error)
+    assert_answered(name, message, expected)
+
+
 @pytest.fixture(scope="module")
-def answers(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> dict[str, str]:
-    """What became of each that is asked for: "fine", or the line that it was refused with."""
+def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """What became of each: "fine", or the line that it was refused with."""
     place = tmp_path_factory.mktemp("hostile")
-    marks = {item.callspec.params["name"] for item in request.session.items if _asks(item)}  # pyright: ignore
-    cases, starts = ([name for name in names if name in marks] for names in (CASES, STARTS))
-    for name in (*cases, *starts):
-        {**CASES, **STARTS}[name][0](place / name)
-    requested = [["load", str(place / name)] for name in cases] + [["start", str(place / name)] for name in starts]
+    for name, (maker, _) in {**CASES, **STARTS}.items():
+        maker(place / name)
+    requested = [["load", str(place / name)] for name in CASES] + [["start", str(place / name)] for name in STARTS]
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "TRANSFORMERS_"))}
     done = subprocess.run(
         [sys.executable, "-c", CHILD],
@@ -280,16 +308,17 @@ def answers(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReq
     return {Path(name).name: message for name, message in lines}
 
 
-def _asks(item: pytest.Item) -> bool:
-    return item.nodeid.partition("[")[0].endswith("test_what_a_folder_asks_for_is_bounded_and_never_the_network")
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [*CASES, *STARTS])
+def test_no_folder_makes_a_process_take_more_or_ask_the_network(name: str, answers: dict[str, str]) -> None:
+    assert_answered(name, answers[name], {**CASES, **STARTS}[name][1])
 
 
-@pytest.mark.parametrize("name", few([*CASES, *STARTS], *FEW))
-def test_what_a_folder_asks_for_is_bounded_and_never_the_network(name: str, answers: dict[str, str]) -> None:
-    message, (_, expected) = answers[name], {**CASES, **STARTS}[name]
-    assert (
-        message == expected if expected == "fine" else (expected in message and name in message and "\n" not in message)
-    ), message
+def assert_answered(name: str, message: str, expected: str) -> None:
+    if expected == "fine":
+        assert message == "fine"
+    else:
+        assert expected in message and name in message and "\n" not in message, message
 
 
 # ---------------------------------------------------------------------------------------------------- settings

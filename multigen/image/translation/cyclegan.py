@@ -20,8 +20,7 @@ from multigen.engine.history import exchange
 from multigen.engine.optimisers import Optimiser
 from multigen.image.translation.base import ImageTranslationConfig, ImageTranslationTrainer
 from multigen.image.translation.networks import PatchDiscriminator, ResNetGenerator
-from multigen.losses import least_squares
-from multigen.tasks.translation.base import other
+from multigen.tasks.translation.cycle import both_ways, circle, generator_terms, identity_terms, seen_by
 
 __all__ = ["PRESETS", "CycleGANConfig", "CycleGANTrainer"]
 
@@ -72,8 +71,7 @@ class CycleGANTrainer(ImageTranslationTrainer[CycleGANConfig]):
 
     @property
     def generators(self) -> dict[str, str]:
-        names, first = {"AB": "G_ab", "BA": "G_ba"}, self.config.direction
-        return {way: names[way] for way in (first, other(first))}
+        return both_ways(self.config.direction, "G_ab", "G_ba")
 
     def networks(self) -> dict[str, nn.Module]:
         c = self.config
@@ -104,24 +102,11 @@ class CycleGANTrainer(ImageTranslationTrainer[CycleGANConfig]):
             fake_a, fake_b = self.G_ba(b).to(b.dtype), self.G_ab(a).to(a.dtype)
         size, scalars = self.config.history, self.state.scalars
         fake_a, fake_b = exchange(scalars, "A", fake_a, step, size), exchange(scalars, "B", fake_b, step, size)
-        return {
-            "adversarial_a": least_squares.discriminator(self.D_a(a), self.D_a(fake_a)),
-            "adversarial_b": least_squares.discriminator(self.D_b(b), self.D_b(fake_b)),
-        }
+        return seen_by(a, b, fake_a, fake_b, (self.D_a, self.D_b))
 
     def generator_loss(self, batch: Batch, step: Step) -> Terms:
-        """Equation 3, and the identity loss of section 5.2. `least_squares` halves the error, the
-        paper does not."""
-        c, (a, b) = self.config, self.images(batch, step)
-        fake_b, fake_a = self.G_ab(a).to(a.dtype), self.G_ba(b).to(b.dtype)
-        again_a, again_b = self.G_ba(fake_b).to(a.dtype), self.G_ab(fake_a).to(b.dtype)
-        terms = {
-            "adversarial_ab": least_squares.generator(self.D_b(fake_b)) * 2,
-            "adversarial_ba": least_squares.generator(self.D_a(fake_a)) * 2,
-            "cycle_a": (again_a - a).abs().mean() * c.cycle_weight,
-            "cycle_b": (again_b - b).abs().mean() * c.cycle_weight,
-        }
-        if c.identity_weight:
-            terms["identity_a"] = (self.G_ba(a).to(a.dtype) - a).abs().mean() * c.identity_weight
-            terms["identity_b"] = (self.G_ab(b).to(b.dtype) - b).abs().mean() * c.identity_weight
-        return terms
+        """Equation 3, and the identity loss of section 5.2."""
+        c, (a, b), ways = self.config, self.images(batch, step), (self.G_ab, self.G_ba)
+        made = circle(a, b, ways, ways)
+        terms = generator_terms(made, a, b, (self.D_a, self.D_b), c.cycle_weight)
+        return {**terms, **identity_terms(a, b, *ways, c.identity_weight)}

@@ -7,8 +7,9 @@ from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
 from multigen.engine.randomness import key
+from multigen.errors import ConfigError
 
-__all__ = ["ProjectionHead", "draw_clusters", "with_class"]
+__all__ = ["ProjectionHead", "checked_labels", "draw_clusters", "with_class"]
 
 
 class ProjectionHead(nn.Module):
@@ -42,3 +43,16 @@ def draw_clusters(shares: Sequence[float], n: int, seed: int, first: int = 0) ->
     ends = torch.tensor(shares, dtype=torch.float64).cumsum(0)
     uniform = torch.stack([torch.rand((), dtype=torch.float64, generator=row) for row in rows])
     return torch.bucketize(uniform, ends[:-1] / ends[-1], right=True)
+
+
+def checked_labels(labels: Tensor, n: int, choices: Sequence[str], items: str) -> Tensor:
+    """Class numbers (n,) that a caller passed for as many items. Raises ConfigError."""
+    if labels.dtype != torch.int64 or labels.shape != (n,):
+        raise ConfigError(
+            f"labels {labels.dtype} {tuple(labels.shape)} of {n} {items}: expected int64 ({n},); give each its class"
+        )
+    if not 0 <= labels.min() <= labels.max() < len(choices):
+        raise ConfigError(
+            f"labels from {labels.min()} to {labels.max()}: expected 0 to {len(choices) - 1}; choose from {', '.join(choices)}"
+        )
+    return labels

@@ -189,6 +189,8 @@ def _scores_of(sampler: "Sampler", score: Score, n: int, seed: int) -> Tensor:
     """Scores (n,) of samples of a seed, on the CPU."""
     parts = []
     for first in range(0, n, sampler.batch):
-        items, label = sampler.items_of(min(sampler.batch, n - first), seed, first=first)
+        count = min(sampler.batch, n - first)
+        z, label = sampler.latents(count, seed, first), sampler.labels(count, None, seed, first)
+        items, label = sampler.outputs(z, label, None)
         parts.append(score(items, label).cpu())
     return torch.cat(parts)

@@ -21,7 +21,7 @@ from multigen.storage.output import check_folder, check_space, check_targets
 from multigen.storage.provenance import NO_PROVENANCE, Provenance
 from multigen.tasks.graph import Graph
 from multigen.tasks.ready import Ready
-from multigen.tasks.synthesis.conditioning import draw_clusters
+from multigen.tasks.synthesis.conditioning import checked_labels, draw_clusters
 from multigen.tasks.synthesis.latents import slerp, truncated
 from multigen.tasks.synthesis.rejection import Rejection
 
@@ -169,7 +169,7 @@ class Sampler(Ready):
             ConfigError: n < 1, a truncation that is not positive, an unknown class, class numbers
                 that are not int64 (n,), or any class for a model without classes.
         """
-        labels = self._labels(n, label, seed, first)
+        labels = self.labels(n, label, seed, first)
         if self.rejection is not None:
             return self.rejection.sample(self, n, seed, labels, truncation, first)
         return self._generate(self.latents(n, seed, first, truncation), labels, truncation)
@@ -190,10 +190,6 @@ class Sampler(Ready):
         z, labels = z.to(weight.device, weight.dtype), None if labels is None else labels.to(weight.device)
         return self.run(z, labels, truncation), labels
 
-    def items_of(self, n: int, seed: int, first: int) -> tuple[Tensor, Tensor | None]:
-        """`outputs` of samples `first` to `first` + n - 1 of a seed."""
-        return self.outputs(self.latents(n, seed, first), self._labels(n, None, seed, first), None)
-
     def batches(
         self, n: int, seed: int = 0, label: str | int | None = None, truncation: float | None = None
     ) -> Iterator[Tensor]:
@@ -208,6 +204,7 @@ class Sampler(Ready):
         seed: int = 0,
         label: str | int | None = None,
         truncation: float | None = None,
+        through: Sequence[int] = (),
     ) -> Tensor:
         """Latent interpolation along a closed path through n samples, (n * frames, ...): frame i *
         frames is sample i.
@@ -216,14 +213,22 @@ class Sampler(Ready):
             frames: number of frames from one sample to the next.
             label: as for `sample`; None: each segment of the path has another class.
             truncation: of the n samples, as for `sample`.
+            through: numbers of the samples, in place of the first n.
 
         Raises:
-            ConfigError: as for `sample`, and for frames < 1.
+            ConfigError: as for `sample`, and for frames < 1 or negative numbers.
         """
         if frames < 1:
             raise ConfigError(f"{frames} frames requested from one of the {self.items} to the next; expected 1 or more")
+        if min(through, default=0) < 0:
+            raise ConfigError(f"sample {min(through)}: expected numbers of 0 or more, as files of samples have them")
+        n = len(through) or n
         require(64 * max(n, 1) * frames * self.latent, f"{n} x {frames} samples", "lower -n or --frames")
-        ends, labels = self.latents(n, seed, truncation=truncation).double(), self._labels(n, label, seed)
+        ends, labels = self.latents(n, seed, truncation=truncation).double(), self.labels(n, label, seed)
+        for i, number in enumerate(through):
+            ends[i] = self.latents(1, seed, number, truncation)[0]
+            if (own := self.labels(1, label, seed, number)) is not None and labels is not None:
+                labels[i] = own[0]
         along = torch.arange(frames, dtype=torch.float64)[:, None] / frames  # (frames, 1)
         walk = slerp(ends[:, None], ends.roll(-1, 0)[:, None], along)  # (n, frames, latent)
         labels = None if labels is None else labels.repeat_interleave(frames)
@@ -341,7 +346,7 @@ class Sampler(Ready):
         inputs = {name: {0: "batch"} for name in says}
         return Graph(network, inputs, example, next(iter(output)), ("batch", *shape), says | output)
 
-    def _labels(self, n: int, label: str | int | Tensor | None, seed: int, first: int = 0) -> Tensor | None:
+    def labels(self, n: int, label: str | int | Tensor | None, seed: int, first: int = 0) -> Tensor | None:
         """Numbers of classes or clusters, (n,); None for a model without."""
         if not self.choices:
             if label is None:
@@ -349,7 +354,7 @@ class Sampler(Ready):
             request = "labels" if isinstance(label, Tensor) else f"class {label!r}"
             raise ConfigError(f"{request}: the model was trained without classes; leave the class out")
         if isinstance(label, Tensor):
-            return self._check_labels(n, label)
+            return checked_labels(label, n, self.choices, self.items)
         if label is None:
             return (
                 torch.arange(first, first + n) % len(self.classes)
@@ -360,19 +365,6 @@ class Sampler(Ready):
         if not isinstance(number, int) or not 0 <= number < len(self.choices):
             raise ConfigError(f"class {label!r} is unknown; choose from {', '.join(self.choices)}")
         return torch.full((n,), number)
-
-    def _check_labels(self, n: int, labels: Tensor) -> Tensor:
-        """Checks class numbers that the caller passed."""
-        if labels.dtype != torch.int64 or labels.shape != (n,):
-            raise ConfigError(
-                f"labels {labels.dtype} {tuple(labels.shape)} of {n} {self.items}: expected int64 ({n},); give each its class"
-            )
-        if not 0 <= labels.min() <= labels.max() < len(self.choices):
-            raise ConfigError(
-                f"labels from {labels.min()} to {labels.max()}: expected 0 to {len(self.choices) - 1}; choose from "
-                f" {', '.join(self.choices)}"
-            )
-        return labels
 
     @torch.no_grad()
     def _generate(self, z: Tensor, labels: Tensor | None, truncation: float | None = None) -> Tensor:

@@ -168,6 +168,19 @@ def test_the_loss_is_of_spectrograms(tmp_path: Path, drum_folder: Path) -> None:
 
 
 @pytest.mark.usefixtures("own_cache")
+def test_a_model_has_the_statistics_of_its_recordings(tmp_path: Path, drum_folder: Path) -> None:
+    made = specgan(tmp_path, drum_folder).fit()
+    kept = load_file(tmp_path / "run" / "model" / "G.safetensors")
+    level = method.log_magnitude(made.evaluator.splits.train.items)
+    torch.testing.assert_close(kept["mean"][:, 0], level.mean((0, 1, 3)), rtol=1e-4, atol=1e-4)
+    model = multigen.load(str(tmp_path / "run"))
+    assert isinstance(model, SpectrumSampler) and model.rate == 8000
+    assert torch.equal(model.network.mean, kept["mean"]) and torch.equal(model.network.deviation, kept["deviation"])  # pyright: ignore
+    assert model.sample(2, seed=5).shape == (2, 1, 4096)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("own_cache")
 def test_a_run_trains_reports_resumes_and_samples(tmp_path: Path, drum_folder: Path) -> None:
     made = specgan(tmp_path, drum_folder, critic_steps=2).fit()
     rows = made.evaluate().rows

@@ -21,6 +21,7 @@ from multigen.losses import penalties
 from multigen.tasks.synthesis.extractors import Made
 from tests import tiny
 from tests.audio.toys import Draws, Stop, wavegan
+from tests.cases import few
 
 KINDS = ("a", "b", "c")
 
@@ -297,7 +298,10 @@ SETTINGS: dict[str, Any] = {"augment": "gain,shift", "spectra": (64,), "post_fil
         pytest.param({"loss": "relativistic_pairing", "gamma": 1.0, "lazy": 2}, id="pairing", marks=pytest.mark.slow),
     ],
 )
-def test_a_run_trains_reports_resumes_and_samples(game: dict[str, Any], tmp_path: Path, drum_folder: Path) -> None:
+@pytest.mark.parametrize("resumes", few([False, True], False), ids=["whole", "stopped"])
+def test_a_run_trains_reports_resumes_and_samples(
+    game: dict[str, Any], resumes: bool, tmp_path: Path, drum_folder: Path
+) -> None:
     made = wavegan(tmp_path, drum_folder, **SETTINGS, **game).fit()
     rows = made.evaluate().rows
     assert list(rows) == ["real", "noise", "untrained", "adversarial/last", "adversarial/best"]
@@ -311,6 +315,8 @@ def test_a_run_trains_reports_resumes_and_samples(game: dict[str, Any], tmp_path
         assert (run / name).stat().st_size > 1000
     assert [*(run / "previews").glob("step-*.wav")] and [*(run / "previews").glob("step-*.png")]
 
+    if not resumes:
+        return
     stopped = wavegan(tmp_path / "other", drum_folder, **SETTINGS, **game)
     stopped.callbacks = [Stop(2)]  # pyright: ignore[reportAttributeAccessIssue]
     stopped.run = replace(stopped.run, save_every=2)

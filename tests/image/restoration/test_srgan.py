@@ -99,7 +99,7 @@ def test_other_scales_are_refused(scale: int) -> None:
 
 
 @pytest.mark.parametrize("kind", GENERATORS)
-@pytest.mark.parametrize(("scale", "blocks"), [(2, 1), (3, 2), (4, 3), (8, 1)])
+@pytest.mark.parametrize(("scale", "blocks"), [(2, 1), (3, 2), (4, 1), (8, 1)])
 def test_no_pixel_depends_on_another_beyond_the_radius(kind: type, scale: int, blocks: int) -> None:
     """Measured: the farthest pixel of the input that has a gradient from the pixels of one place of
     the output."""
@@ -222,7 +222,9 @@ def test_discriminator_loss(data: Path) -> None:
     torch.testing.assert_close(terms["adversarial"], expected)
 
 
-@pytest.mark.parametrize("content", ["mse", "vgg22", "vgg54", "efficientnet_lite0"])
+@pytest.mark.parametrize(
+    "content", few(["mse", "vgg22", "vgg54", "efficientnet_lite0"], "mse", "vgg22", "efficientnet_lite0")
+)
 def test_generator_loss(data: Path, vgg19: tuple[nn.Sequential, str], content: Any) -> None:
     features, file = vgg19
     weights = {"content_weight": 0.7, "pixel_weight": 0.3, "adversarial_weight": 0.05}

@@ -183,7 +183,7 @@ class Draws:
     """A step that gives the same numbers each time."""
 
     dtype, progress, index = torch.float32, 0.5, 1_000
-    rows, batch = slice(0, 4), 4
+    rows, batch, device = slice(0, 4), 4, torch.device("cpu")
 
     def rng(self, stream: str) -> torch.Generator:
         return torch.Generator().manual_seed(len(stream))
@@ -249,9 +249,9 @@ def test_g_learns_from_the_best_of_its_samples(method: str, folder: Path) -> Non
         return seen[-1]
 
     made.D = recorded
-    sum(made.generator_loss(batch, step).values()).backward()
-    (scores,) = [each for each in seen if each.grad is not None]
-    reached = scores.grad.reshape(4, -1).abs().sum(1) > 0
+    torch.stack([*made.generator_loss(batch, step).values()]).sum().backward()
+    ((scores, gradient),) = [(each, each.grad) for each in seen if each.grad is not None]
+    reached = gradient.reshape(4, -1).abs().sum(1) > 0
     best = scores.detach().reshape(4, -1).mean(1).topk(2).indices
     assert sorted(reached.nonzero()[:, 0].tolist()) == sorted(best.tolist())
     assert next(update for update in made.updates() if update.name == "generator").couples

@@ -98,8 +98,8 @@ def drawn_once(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_value_of_another_type_is_passed_over(name: str, run: Path, drawn_once: None) -> None:
     whole = write_report(run).read_text(encoding="utf-8")
     assert "Stage adversarial: the model of step 5 was selected" in whole
-    for at in places(FILES[name]):
-        for wrong in WRONG:
+    for i, at in enumerate(places(FILES[name])):
+        for wrong in WRONG[i % 3 :: 3]:
             write(run / name, changed(FILES[name], at, wrong))
             page = render(gather(run), {})
             assert page.count("<h1>") == page.count("</html>") == 1, (at, wrong)

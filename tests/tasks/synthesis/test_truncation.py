@@ -21,7 +21,7 @@ class Echo(Sampler):
         super().__init__(network.requires_grad_(False), latent)
 
 
-@pytest.mark.parametrize("t", [0.1, 0.5, 1.0, 2.0])
+@pytest.mark.parametrize("t", [0.1, 2.0])
 def test_the_variance_is_that_of_the_truncated_normal(t: float) -> None:
     z = Echo().latents(20_000, seed=1, truncation=t).double()
     density, mass = math.exp(-t * t / 2) / math.sqrt(2 * math.pi), math.erf(t / math.sqrt(2))

@@ -34,7 +34,7 @@ CASES: dict[str, tuple[dict[str, Any], set[str]]] = {
 }
 
 
-@pytest.mark.parametrize("case", few(CASES, "oracle", "texts"))
+@pytest.mark.parametrize("case", few(CASES, "texts"))
 def test_a_run_trains_measures_and_writes(case: str, tmp_path: Path) -> None:
     settings, metrics = CASES[case]
     place = {"fables:200": case, "oracle": str(oracle_file(tmp_path))}.get(case) or lines_file(tmp_path)

@@ -1,0 +1,153 @@
+"""Pitch of speech, frame by frame from the samples around each, and its move to another speaker's.
+
+A frame's pitch depends on nothing but 75 ms around it, so a recording may be analysed in parts. The
+tracker is the first step of Boersma 1993, "Accurate short-term analysis of the fundamental
+frequency and the harmonics-to-noise ratio of a sampled sound"; a median of five frames stands in
+the place of its search for the best path.
+"""
+
+import functools
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from multigen.console import say
+from multigen.errors import DataError
+
+__all__ = ["HIGHEST", "LOWEST", "Pitch", "move", "pitch_of", "radius_of", "say_if_no_speech", "statistics", "voiced_of"]
+
+LOWEST, HIGHEST = 60.0, 500.0
+"""Hz, of the pitch that is looked for."""
+PERIODS = 3.0  # of the lowest pitch in a window
+VOICED, LEVEL = 0.5, 1e-3  # least correlation with itself a period later, and RMS, of a voiced frame
+OCTAVE = 0.02  # by which a correlation counts less, an octave of the period longer
+SMOOTH = 2  # frames on each side of a median
+WIDEST = 2.0  # octaves by which a pitch is moved at most
+KEPT, GONE = 0.6, 0.9  # of a period: quefrencies of the envelope, and those that are none of it
+SPEECH = 0.15, 0.99  # least and greatest share of the audible frames of speech that have a pitch
+LEAST = 20  # voiced frames by which a speaker's pitch is known
+
+
+class Pitch(NamedTuple):
+    """A speaker's pitch: mean and standard deviation of the natural logarithm of f0 in Hz, over
+    voiced frames."""
+
+    mean: float
+    deviation: float
+
+    def to(self, target: "Pitch", pitch: Tensor) -> Tensor:
+        """This speaker's pitch (frames,), Hz, as one of the target's; 0, unvoiced, stays 0."""
+        spread = target.deviation / max(self.deviation, 1e-6)
+        moved = (target.mean + (pitch.clamp(min=1).log() - self.mean) * spread).exp()
+        return torch.where(pitch > 0, moved, 0.0)
+
+
+def statistics(pitches: Sequence[Tensor], name: str) -> Pitch:
+    """Of all voiced frames of recordings (frames,). Raises DataError, which gives `name`, where
+    hardly any frame is voiced."""
+    voiced = torch.cat([pitch[pitch > 0] for pitch in pitches]).double()
+    if len(voiced) < LEAST:
+        raise DataError(
+            f"{name}: {len(voiced)} frames have a pitch of {LOWEST:.0f} to {HIGHEST:.0f} Hz; expected recordings of one "
+            "person speaking, without music or noise: give such"
+        )
+    return Pitch(float(voiced.log().mean()), float(voiced.log().std(correction=0)))
+
+
+def voiced_of(sound: Tensor, pitch: Tensor, hop: int) -> tuple[int, int]:
+    """How many frames of a sound (T,) are audible, and how many of these have a pitch (frames,)."""
+    frames = sound[: len(sound) // hop * hop].view(-1, hop)
+    audible = frames.square().mean(1).sqrt() >= LEVEL
+    return int(audible.sum()), int((audible & (pitch[: len(frames)] > 0)).sum())
+
+
+def say_if_no_speech(name: str, audible: int, voiced: int) -> None:
+    """Says where so many of the audible frames have a pitch as in no speech."""
+    share = voiced / max(audible, 1)
+    if not SPEECH[0] <= share <= SPEECH[1]:
+        say(
+            f"{name}: a pitch of {LOWEST:.0f} to {HIGHEST:.0f} Hz in {share:.0%} of what is audible; expected speech of one "
+            f"person, without music or noise, which has one in {SPEECH[0]:.0%} to {SPEECH[1]:.0%}: the result will not be speech"
+        )
+
+
+def radius_of(rate: int, hop: int) -> int:
+    """Samples on each side of a frame's centre that its pitch may depend on."""
+    return _window(rate).shape[0] // 2 + SMOOTH * hop
+
+
+def pitch_of(sound: Tensor, rate: int, hop: int) -> Tensor:
+    """Pitch of a sound (T,), Hz, 0 where it is unvoiced: (T // hop + 1,), frame i centred on sample
+    i * hop."""
+    window = _window(rate).to(sound)
+    half = len(window) // 2
+    frames = torch.nn.functional.pad(sound, (half, half + 1)).unfold(0, len(window), hop)  # (N, W)
+    frames = frames - frames.mean(1, keepdim=True)
+    level = frames.square().mean(1).sqrt()
+    correlation = _correlation(frames * window) / _correlation(window[None])
+    correlation = correlation / correlation[:, :1].clamp(min=1e-9)
+    shortest, longest = math.floor(rate / HIGHEST), math.ceil(rate / LOWEST)
+    r = correlation[:, shortest - 1 : longest + 2]  # one lag more on each side
+    middle, before, behind = r[:, 1:-1], r[:, :-2], r[:, 2:]
+    lag = torch.arange(shortest, longest + 1, device=sound.device, dtype=sound.dtype)
+    strength = torch.where((middle > before) & (middle >= behind), middle - OCTAVE * (lag * LOWEST / rate).log2(), -1.0)
+    best = strength.argmax(1, keepdim=True)
+    y0, y1, y2 = (x.gather(1, best)[:, 0] for x in (before, middle, behind))
+    turn = (y0 - y2) / (2 * (y0 - 2 * y1 + y2)).clamp(max=-1e-9)  # vertex of the parabola
+    period = lag[best[:, 0]] + turn.clamp(-1, 1)
+    voiced = (y1 >= VOICED) & (level >= LEVEL) & (strength.gather(1, best)[:, 0] > -1)
+    return _smoothed(torch.where(voiced, rate / period, 0.0))
+
+
+def move(magnitudes: Tensor, pitch: Tensor, moved: Tensor, rate: int, least: float) -> Tensor:
+    """Magnitudes of an STFT (F, frames) with their harmonics moved from a pitch (frames,) to
+    another, Hz, under the same envelope; frames without a pitch stay as they are.
+
+    The envelope is the part of the log-spectrum below .6 to .9 of a period in quefrency; what is
+    left of the log-spectrum, the harmonics, is stretched along frequency.
+
+    Args:
+        least: smaller magnitudes count as this much.
+    """
+    voiced = (pitch > 0) & (moved > 0)
+    if not voiced.any():
+        return magnitudes
+    log = magnitudes[:, voiced].clamp(min=least).log().T  # (n, F)
+    f0, bins = pitch[voiced], log.shape[1]
+    ratio = (moved[voiced] / f0).clamp(2**-WIDEST, 2**WIDEST)
+    cepstrum = torch.fft.irfft(log)  # (n, 2 (F - 1))
+    quefrency = torch.arange(bins, device=log.device, dtype=log.dtype)
+    quefrency = torch.cat([quefrency, quefrency[1:-1].flip(0)])
+    share = (quefrency * f0[:, None] / rate - KEPT) / (GONE - KEPT)
+    envelope = torch.fft.rfft(cepstrum * (0.5 + 0.5 * torch.cos(math.pi * share.clamp(0, 1)))).real
+    top = bins - 1
+    place = torch.arange(bins, device=log.device, dtype=log.dtype) / ratio[:, None]
+    place = (top - (top - place % (2 * top)).abs()).clamp(0, top)  # beyond the highest frequency by reflection
+    low = place.long().clamp(max=top - 1)
+    rest, share = log - envelope, place - low
+    stretched = rest.gather(1, low) * (1 - share) + rest.gather(1, low + 1) * share
+    result = magnitudes.clone()
+    result[:, voiced] = (envelope + stretched).exp().T
+    return result
+
+
+def _smoothed(pitch: Tensor) -> Tensor:
+    """The median of five frames; a frame is voiced where most of them are."""
+    padded = torch.nn.functional.pad(pitch, (SMOOTH, SMOOTH))
+    return padded.unfold(0, 2 * SMOOTH + 1, 1).median(1).values
+
+
+@functools.lru_cache(maxsize=8)
+def _window(rate: int) -> Tensor:
+    with torch.inference_mode(False):
+        return torch.hann_window(2 * math.ceil(PERIODS / 2 * rate / LOWEST) + 1, periodic=False)
+
+
+def _correlation(frames: Tensor) -> Tensor:
+    """Autocorrelation of frames (N, W), lags 0 to W - 1."""
+    size = 1 << (2 * frames.shape[1] - 1).bit_length()
+    power = torch.fft.rfft(frames, size).abs().square()
+    return torch.fft.irfft(power)[:, : frames.shape[1]]

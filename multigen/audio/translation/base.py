@@ -1,0 +1,252 @@
+"""Base trainer of voice conversion: settings, recordings of speakers, features, metrics,
+comparisons.
+
+A method derives from `AudioTranslationTrainer`, and states only what differs: networks, losses,
+stages.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from torch import Tensor, nn
+
+from multigen.audio.files import write_sound
+from multigen.audio.mels import MelSpec
+from multigen.audio.pitch import say_if_no_speech, voiced_of
+from multigen.audio.recordings import Recording
+from multigen.audio.translation.converter import VoiceConverter, vocoder_of
+from multigen.audio.translation.evaluator import VoiceSet, comparison, definitions, measured, score, set_of
+from multigen.audio.translation.features import Analysis, Mels, SpeakerInfo, Statistics, Unchanged, statistics_of
+from multigen.audio.translation.networks import least_segment
+from multigen.audio.translation.segments import PairSource, SpeechSource
+from multigen.audio.translation.speakers import Opened, open_speakers
+from multigen.console import if_slow
+from multigen.data.skipped import report_skipped
+from multigen.engine import Batch, Callback, Step
+from multigen.engine.batches import Source
+from multigen.engine.schedules import ConstantThenLinear, Schedule
+from multigen.errors import ConfigError, DataError
+from multigen.runs.card import Card
+from multigen.storage.output import replacing
+from multigen.tasks.translation.base import (
+    RANGES,
+    Direction,
+    Translate,
+    TranslationConfig,
+    TranslationTrainer,
+)
+from multigen.tasks.translation.cycle import both_ways
+
+__all__ = ["AudioTranslationConfig", "AudioTranslationTrainer"]
+
+ROWS = 4  # recordings of a preview, and of the comparison
+
+
+@dataclass(frozen=True)
+class AudioTranslationConfig(TranslationConfig):
+    """Settings common to all methods."""
+
+    data: str = "voice"
+    """Recordings of the first speaker, A: a folder; or of all speakers, by folders or by names of
+    files: a folder, or voice (the embedded machine)."""
+    target: str = ""
+    """Folder of recordings of the second speaker, B; they need not say the same."""
+    speakers: tuple[str, ...] = ()
+    """Of data that hold several speakers, those to train on: the first is A, the second B; none
+    named: all, in alphabetical order."""
+    parallel: bool = False
+    """Learn from recordings that say the same and have one name, laid along each other by dynamic
+    time warping, in place of learning without pairs."""
+    test_size: int = 20
+    """Recordings of each speaker that are measured at most; 0: all."""
+    vocoder: str = ""
+    """A run of vocoder, of the same mels, by which conversions are made sound when they are
+    measured and shown; empty: Griffin and Lim's algorithm. It is not part of the model: name it
+    again where you use that."""
+    rate: int = 16_000
+    """Sample rate, Hz; recordings of another rate are resampled."""
+    hop: int = 0
+    """Samples between frames; 0: an eightieth of the rate."""
+    n_fft: int = 0
+    """Samples of a frame; 0: the power of two nearest to 64 ms."""
+    bands: int = 80
+    """Mel bands, from 0 to half the rate."""
+    segment: int = 64
+    """Frames of the segments that are trained on."""
+    width: int = 128
+    """Channels of the generator."""
+    blocks: int = 6
+    """ConvNeXt blocks of the generator."""
+    discriminator_width: int = 16
+    """Channels of the discriminator's first layer."""
+    batch: int = 8
+    """Segments of each speaker per step, over all processes."""
+    steps: int = 20_000
+    """Training steps."""
+    lr: float = 2e-4
+    """Learning rate of the generator; falls to 0 in the second half."""
+    discriminator_lr: float = 1e-4
+    """That of the discriminators; falls alike."""
+    ema: float = 0.999
+    """Decay of the running average of the generator; 0: none."""
+    validation_size: int = 0
+    """Not used: nothing but the ear, or pairs, which training must not need, chooses among
+    checkpoints; the last one is used."""
+
+    ranges = RANGES | {
+        **{"rate": (4_000, 48_000), "hop": (0, 8_192), "n_fft": (0, 16_384), "bands": (8, 1_024), "segment": 8},
+        **{"test_size": 0, "discriminator_lr": 0, "validation_size": (0, 0)},
+    }
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.segment % least_segment():
+            raise ConfigError(
+                f"segment {self.segment}: expected a multiple of {least_segment()} frames, such as "
+                f"{max(1, round(self.segment / least_segment())) * least_segment()}"
+            )
+        _ = self.spec  # raises for a rate and a hop that do not fit
+
+    @property
+    def spec(self) -> MelSpec:
+        """The definition of its mels."""
+        return MelSpec(rate=self.rate, hop=self.hop, n_fft=self.n_fft, bands=self.bands)
+
+
+C = TypeVar("C", bound=AudioTranslationConfig)
+
+
+class AudioTranslationTrainer(TranslationTrainer[C]):
+    """Trains generators of features (B, rows, N). Batches are those of `SpeechSource`; a
+    `Translate` maps recordings (T,) to recordings (T,)."""
+
+    task = "voice-conversion"
+    sizes = ("batch", "segment", "width")
+    data_info: SpeakerInfo = SpeakerInfo()
+    _statistics: Statistics | None = None
+
+    def default_callbacks(self) -> Sequence[Callback]:
+        return [Card()]
+
+    @property
+    def generators(self) -> dict[str, str]:
+        return both_ways(self.config.direction, "G", "G")
+
+    # ---------------------------------------------------------------------------------- what methods use
+
+    @property
+    def rows(self) -> int:
+        """Of the features."""
+        return self.config.spec.bands
+
+    @property
+    def known(self) -> int:
+        """Numbers that are known of a speaker."""
+        return 2 * self.rows + 2
+
+    def features(self, name: str, batch: Batch, step: Step) -> Tensor:
+        """Segments of features of "A", "B", "A_moved" or "B_moved", (B, rows, segment)."""
+        return batch[name].to(step.dtype)
+
+    def known_of(self, batch: Batch, step: Step) -> tuple[Tensor, Tensor]:
+        """What is known of the speakers of A, and of B, (B, known) each."""
+        table = self.statistics.about().to(batch["a"].device, step.dtype)
+        return table[batch["a"]], table[batch["b"]]
+
+    def rate(self, lr: float) -> Schedule:
+        """A learning rate: constant, and in the second half in a line to 0."""
+        return ConstantThenLinear(lr, 0.0)
+
+    @property
+    def statistics(self) -> Statistics:
+        if self._statistics is None or self._statistics.info is not self.data_info:
+            self._statistics = Statistics(self.data_info, self.rows)
+        return self._statistics
+
+    # ---------------------------------------------------------------------------------- data
+
+    def items(self) -> int:
+        return len(self.data)
+
+    def open_data(self) -> Source:
+        """Opens the recordings of all speakers, and the vocoder."""
+        c = self.config
+        self.sounds = Mels(c.spec, self.open_vocoder())
+        opened = open_speakers(c)
+        report_skipped(opened.skipped, "recordings")
+        train = {who: [self._long_enough(each) for each in of] for who, of in opened.train.items()}
+        train = {who: [each for each in of if each is not None] for who, of in train.items()}
+        if missing := [who for who, of in train.items() if not of]:
+            raise DataError(
+                f"{c.data}: no recording of {missing[0]} is as long as a segment of {c.segment} frames; give longer ones, or "
+                "lower --segment"
+            )
+        with if_slow("analysing the recordings"):
+            analysed = {
+                who: [self.sounds.analyse(each.part(0, len(each))[0]) for each in of] for who, of in train.items()
+            }
+            self._say_if_no_speech(train, analysed)
+            fingerprint, self.held_out = opened.fingerprints
+            self.data_info, made = statistics_of(self.sounds, analysed, fingerprint)
+        self.validation, self.tests = None, (self._tests(opened),)
+        if c.parallel:
+            return PairSource(made, self.statistics, c.segment, [*train.values()])
+        return SpeechSource(made, self.statistics, c.segment)
+
+    def _say_if_no_speech(
+        self, train: Mapping[str, Sequence[Recording]], analysed: Mapping[str, Sequence[Analysis]]
+    ) -> None:
+        for who, recordings in train.items():
+            pairs = zip(recordings, analysed[who], strict=True)
+            counts = [voiced_of(each.part(0, len(each))[0], of.pitch, self.config.spec.hop) for each, of in pairs]
+            say_if_no_speech(who, sum(audible for audible, _ in counts), sum(voiced for _, voiced in counts))
+
+    def _long_enough(self, recording: Recording) -> Recording | None:
+        return recording if self.config.spec.frames(len(recording)) >= self.config.segment else None
+
+    def open_vocoder(self) -> Any:
+        """The vocoder that the settings name; None without one. Raises ConfigError for another
+        model."""
+        return vocoder_of(self.config.vocoder) if self.config.vocoder else None
+
+    def _tests(self, opened: Opened) -> VoiceSet:
+        first, second = [*opened.train][:2]
+        return set_of(opened.test_name, (first, second), opened.test, self.config.rate, self.config.test_size)
+
+    # ---------------------------------------------------------------------------------- evaluation
+
+    def seen_from(self, items: VoiceSet, direction: Direction) -> VoiceSet:
+        turned = items if direction == "AB" else items.turned()
+        return turned if direction == self.config.direction else turned.named(f"{items.name}-{direction}")
+
+    def translator_of(self, networks: Mapping[str, nn.Module]) -> VoiceConverter:
+        network, sounds = next(iter(networks.values())), getattr(self, "sounds", Mels(self.config.spec))
+        return VoiceConverter(network, self.statistics, sounds, self.config.direction)
+
+    def baselines(self, direction: Direction) -> dict[str, Translate]:
+        """The recording, and one with mean and deviation of the other speaker's features and
+        pitch."""
+        moments = VoiceConverter(Unchanged(), self.statistics, self.sounds, direction)
+        return {"input": lambda sound: sound, "moments": moments}
+
+    def measure(
+        self, translators: Mapping[str, Translate], sets: Sequence[VoiceSet], needed: Collection[str] | None = None
+    ) -> dict[str, dict[str, float]]:
+        pitch = dict(zip(self.statistics.names, self.statistics.pitch, strict=True))
+        return score(translators, sets, pitch, self.device)
+
+    def definitions(self) -> dict[str, str]:
+        return definitions(measured(self.config.rate))
+
+    def compare(self, translators: Mapping[str, Translate], items: VoiceSet, path: Path) -> None:
+        """Writes `PATH.png`, spectrograms, and `PATH.wav`, the same recordings one after another,
+        and last each target's own."""
+        picture, sound = comparison(translators, items, ROWS)
+        with replacing(path.with_name(f"{path.name}.png")) as file:
+            picture.save(file)
+        write_sound(path.with_name(f"{path.name}.wav"), sound.clamp(-1, 1), self.config.rate)
+
+    def show(self, translator: Any, items: VoiceSet, path: Path) -> None:
+        self.compare({"input": lambda sound: sound, "now": translator}, items, path)

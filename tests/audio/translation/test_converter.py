@@ -1,0 +1,93 @@
+"""Converting a voice: the length to the sample, parts equal to the whole, silence, what is refused,
+speakers by name."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import multigen
+from multigen.audio.translation.converter import VoiceConverter, check_speech
+from multigen.audio.voice import utterance
+from multigen.errors import ConfigError, DataError
+from tests.audio.translation.toys import RATE, info, untrained
+
+
+@pytest.fixture(scope="module")
+def ready(model: Path) -> Any:
+    return multigen.load(model)
+
+
+def test_the_length_is_kept_to_the_sample_at_any_rate(ready: VoiceConverter) -> None:
+    for length, rate in ((1, 0), (257, 0), (4_001, 0), (9_999, 11_025), (20_000, 16_000)):
+        sound = 0.1 * torch.randn(length, generator=torch.Generator().manual_seed(0))
+        made = ready.translate(sound, rate)
+        assert made.shape == sound.shape and made.isfinite().all()
+    assert ready.translate(sound[None], 16_000).shape == (1, 20_000)
+
+
+def test_parts_are_equal_to_the_whole(ready: VoiceConverter) -> None:
+    sound = torch.cat([utterance("F2", i, rate=RATE).sound for i in range(6)])[: 12 * RATE]
+    whole = ready(sound)
+    chunks = sound[None].split([1_000, 9_001, *[4_000] * 20, len(sound) - 90_001], 1)
+    made = torch.cat([*ready.stream(chunks)], 1)[0]
+    assert made.shape == whole.shape
+    error = (made - whole).square().mean().sqrt() / whole.square().mean().sqrt()
+    assert error < 0.02  # rounding, which the phases of Griffin and Lim's algorithm make grow
+
+
+def test_digital_silence_stays_silent(ready: VoiceConverter) -> None:
+    sound = torch.cat([utterance("F2", 0, rate=RATE).sound, torch.zeros(2 * RATE)])
+    assert ready.translate(sound)[-RATE:].abs().max() < 1e-3
+
+
+def test_speakers_are_named(ready: VoiceConverter) -> None:
+    sound = utterance("F2", 0, rate=RATE).sound
+    assert ready.speakers == ("F2", "M1") and ready.pair == (0, 1)
+    assert torch.equal(ready.translate(sound, to="M1"), ready.translate(sound, direction="AB"))
+    back = ready.translate(sound, to="F2")
+    assert torch.equal(back, ready.translate(sound, direction="BA")) and not torch.equal(back, ready.translate(sound))
+    with pytest.raises(
+        ConfigError, match=r"speaker 'M2': the model was not trained on such; expected one of F2, M1: .*--from"
+    ):
+        ready.to("M2")
+    with pytest.raises(ConfigError, match="direction up: expected AB or BA"):
+        ready.turned("up")
+    with pytest.raises(DataError, match="a sound of 2 channels: a voice is in one"):
+        ready.translate(torch.zeros(2, 100))
+
+
+def test_of_more_speakers_each_may_be_the_target(tmp_path: Path) -> None:
+    model: Any = multigen.load(untrained(tmp_path / "run", ("F1", "F2", "M1"), strength=0.05))
+    sound = utterance("F2", 0, rate=RATE).sound
+    made = [model.translate(sound, to=name) for name in model.speakers]
+    assert not any(torch.equal(a, b) for i, a in enumerate(made) for b in made[:i])
+
+
+def test_what_is_known_of_speakers_must_fit() -> None:
+    from dataclasses import replace
+
+    from multigen.audio.translation.features import Statistics
+
+    known = info()
+    with pytest.raises(ConfigError, match="speakers F2, F2: 4 numbers of pitch"):
+        replace(known, speakers=("F2", "F2"))
+    with pytest.raises(ConfigError, match="statistics of 2 speakers do not fit features of 80 rows"):
+        Statistics(known, 80)
+
+
+def test_what_is_no_speech_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    speech = utterance("M1", 1, rate=RATE).sound[None]
+    check_speech("speech", [speech], RATE, 100)
+    assert capsys.readouterr().err == ""
+    with pytest.raises(DataError, match=r"quiet: silence, .*; expected somebody who speaks"):
+        check_speech("quiet", [torch.zeros(1, RATE)], RATE, 100)
+    time = torch.arange(2 * RATE) / RATE
+    for name, sound in {
+        "organ": 0.3 * sum(torch.sin(2 * torch.pi * 220 * k * time) / k for k in (1, 2, 3)),
+        "hiss": 0.1 * torch.randn(2 * RATE, generator=torch.Generator().manual_seed(0)),
+    }.items():
+        check_speech(name, [torch.as_tensor(sound)[None]], RATE, 100)
+        assert f"{name}: a pitch of 60 to 500 Hz in" in (said := capsys.readouterr().err)
+        assert "expected speech of one person, without music" in said

@@ -1,0 +1,157 @@
+"""MaskCycleGAN-VC: its losses beside closed forms, masks, rates, both ways of training, settings."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import multigen
+from multigen.audio.translation import evaluator
+from multigen.audio.translation.maskcyclegan import PRESETS, MaskCycleGANTrainer
+from multigen.audio.translation.networks import FeatureDiscriminator, Generator
+from multigen.engine.batches import Stream
+from multigen.errors import ConfigError
+from tests.audio.translation.toys import configured, prepared, step_of, values
+from tests.engine.toys import Crash, PowerCut, assert_same_runs, options, resumed
+
+
+class Shifted(nn.Module):
+    """Adds a number; what is hidden is 0 before."""
+
+    def __init__(self, by: float):
+        super().__init__()
+        self.by = by
+
+    def forward(self, x: Tensor, about: Tensor, mask: Tensor | None = None) -> Tensor:
+        return (x if mask is None else x * mask) + self.by
+
+
+class Level(nn.Module):
+    """A logit: the mean."""
+
+    def forward(self, x: Tensor, about: Tensor) -> Tensor:
+        return x.mean((1, 2))
+
+
+def test_networks_have_the_shapes_and_sizes_that_they_say() -> None:
+    g, d = Generator(24, 50, 8, 2), FeatureDiscriminator(50, 2)
+    x, about = torch.randn(2, 24, 16), torch.randn(2, 50)
+    assert torch.equal(g(x, about), x)  # untrained: nothing is added
+    mask = torch.ones(2, 1, 16)
+    mask[:, :, 4:9] = 0
+    assert torch.equal(g(x, about, mask), x * mask)
+    assert d(x, about).shape == (2, 1, 3, 2)
+    assert sum(p.numel() for p in g.parameters()) == 9_064
+    paper = Generator(80, 162, 256, 12)
+    assert sum(p.numel() for p in paper.parameters()) == 5_146_928
+    nn.init.normal_(g.head.weight)
+    far = x.clone()
+    far[:, :, 0] += 1
+    changed = (g(far, about) - g(x, about)).abs().amax((0, 1)) > 0
+    assert changed[: g.radius + 1].any() and not changed[g.radius + 1 :].any()
+
+
+def test_masks_hide_fewer_than_32_frames_in_a_row(voices: Path) -> None:
+    trainer = prepared(voices, mask=12)
+    masks = torch.cat([trainer.masks(step_of(i, 8), "A", 16) for i in range(40)])[:, 0]  # (320, 16)
+    hidden = (1 - masks).sum(1)
+    assert hidden.min() == 0 and hidden.max() == 11 and {*masks.unique().tolist()} == {0.0, 1.0}
+    edges = (masks.diff(dim=1) != 0).sum(1)
+    assert edges.max() == 2 and (masks.mean(0) < 1).all()
+
+
+def test_the_losses_are_the_papers(voices: Path) -> None:
+    trainer = prepared(voices, mask=0)
+    trainer.G, trainer.D, trainer.D_again = Shifted(0.5), Level(), Level()  # pyright: ignore[reportAttributeAccessIssue]
+    batch = Stream(trainer.data, 2, slice(0, 2), ("a",)).at(0)
+    a, b, moved_a, moved_b = (batch[name].mean((1, 2)) for name in ("A", "B", "A_moved", "B_moved"))
+    terms = values(trainer.generator_loss(batch, step_of()))
+    assert terms == pytest.approx(
+        {
+            "adversarial_ab": (moved_a + 0.5 - 1).square().mean().item(),
+            "adversarial_ba": (moved_b + 0.5 - 1).square().mean().item(),
+            **{"cycle_a": 10.0, "cycle_b": 10.0},  # there and back adds 1
+            "again_a": (moved_a + 1 - 1).square().mean().item(),
+            "again_b": (moved_b + 1 - 1).square().mean().item(),
+            **{"identity_a": 2.5, "identity_b": 2.5},
+        },
+        rel=1e-4,
+        abs=1e-5,
+    )
+    assert {"identity_a", "identity_b"}.isdisjoint(trainer.generator_loss(batch, step_of(progress=0.5)))
+    terms = values(trainer.discriminator_loss(batch, step_of()))
+    assert terms == pytest.approx(
+        {
+            "adversarial_a": ((a - 1).square().mean() + (moved_b + 0.5).square().mean()).item() / 2,
+            "adversarial_b": ((b - 1).square().mean() + (moved_a + 0.5).square().mean()).item() / 2,
+            "again_a": ((moved_a - 1).square().mean() + (moved_a + 1).square().mean()).item() / 2,
+            "again_b": ((moved_b - 1).square().mean() + (moved_b + 1).square().mean()).item() / 2,
+        },
+        rel=1e-4,
+        abs=1e-5,
+    )
+
+
+def test_in_pairs_the_error_beside_the_truth_is_learnt(voices: Path) -> None:
+    trainer = prepared(voices, parallel=True)
+    trainer.G, trainer.D = Shifted(0.0), Level()  # pyright: ignore[reportAttributeAccessIssue]
+    batch = Stream(trainer.data, 2, slice(0, 2), ("a",)).at(0)
+    terms = values(trainer.parallel_loss(batch, step_of()))
+    assert terms["l1_b"] == pytest.approx((batch["A_moved"] - batch["B"]).abs().mean().item() * 10, rel=1e-5)
+    assert terms["l1_a"] == pytest.approx((batch["B_moved"] - batch["A"]).abs().mean().item() * 10, rel=1e-5)
+    apart = prepared(voices)
+    unpaired = Stream(apart.data, 2, slice(0, 2), ("a",)).at(0)
+    assert (batch["A_moved"] - batch["B"]).abs().mean() < 0.8 * (unpaired["A_moved"] - unpaired["B"]).abs().mean()
+    assert "D_again" not in trainer.nets and [stage.name for stage in trainer.plan] == ["parallel"]
+
+
+def test_the_rates_of_all_networks_fall_alike(voices: Path) -> None:
+    rates = {name: each.numbers["lr"] for name, each in prepared(voices).optimisers().items()}
+    assert {*rates} == {"G", "D", "D_again"}
+    for rate in rates.values():
+        assert callable(rate) and rate(0.75) == rate(0.0) / 2 and rate(1.0) == 0  # pyright: ignore[reportCallIssue]
+
+
+def test_it_trains_converts_and_reports_both_directions(
+    voices: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluator, "measured", lambda rate: ())  # test_evaluator has these
+    monkeypatch.setattr(evaluator, "_pitch_error", lambda *_: 0.0)
+    run = options(tmp_path / "run")
+    trainer = MaskCycleGANTrainer(configured(voices, steps=2, test_size=1), run).fit()
+    rows = trainer.evaluate().rows
+    assert [*rows] == ["input", "moments", "adversarial/last"]
+    assert {metric.partition("/")[0] for metric in rows["moments"]} == {"test", "test-BA"}
+    assert rows["input"]["test/voicing_error"] == 0 and rows["input"]["test/f0_mean_error"] > 300
+    model: Any = multigen.load(tmp_path / "run")
+    assert model.speakers == ("F2", "M1") and len(model.translate(torch.randn(4_001) * 0.1)) == 4_001
+
+
+@pytest.mark.slow
+def test_a_run_that_was_cut_off_ends_like_one_that_was_not(voices: Path, tmp_path: Path) -> None:
+    config = configured(voices, steps=8, history=3)
+    whole, run = options(tmp_path / "whole", save_every=3), options(tmp_path / "run", save_every=3)
+    MaskCycleGANTrainer(config, whole).fit()
+    with pytest.raises(PowerCut):
+        MaskCycleGANTrainer(config, run, [Crash(5)]).fit()
+    MaskCycleGANTrainer(config, resumed(run)).fit()
+    assert_same_runs(whole, run)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"segment": 20}, "segment 20: expected a multiple of 8 frames, such as 16"),
+        ({"segment": 4}, "segment 4"),
+        ({"mask": -1}, "mask -1"),
+        ({"identity_share": 2.0}, "identity_share 2"),
+        ({"validation_size": 5}, "validation_size 5"),
+        ({"rate": 8_100}, "a rate of 8100 Hz does not divide"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        replace(PRESETS["tiny"], **changes)
