@@ -53,8 +53,8 @@ def run(args: list[str]) -> None:
             seed: The same seed gives the same path.
             label: A class by name, or a cluster by number; if empty, classes come in turn, clusters
                 as often as in the data.
-            truncation: Truncation of the latents, such as 0.7: smaller values give less varied,
-                more typical samples.
+            truncation: Truncation of the latents, or of styles (StyleGAN2, at most 1), such as 0.7:
+                smaller values give less varied, more typical samples.
             provenance: Write model, seed and class into the file.
         """
         _interpolate(model, out, n, frames, through, seed, label, truncation, provenance, overwrite, code, device)

@@ -41,8 +41,8 @@ def run(args: list[str]) -> None:
             seed: The same seed gives the same samples; a larger n adds to them.
             label: A class by name, or a cluster by number; if empty, classes come in turn, clusters
                 as often as in the data.
-            truncation: Truncation of the latents, such as 0.7: smaller values give less varied,
-                more typical samples.
+            truncation: Truncation of the latents, or of styles (StyleGAN2, at most 1), such as 0.7:
+                smaller values give less varied, more typical samples.
             reject: Discriminator rejection sampling: keep samples that D takes for real, as often
                 as its odds say, and print how many it kept. The model must hold D, as after
                 training with --keep-discriminator.

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, Self, TypeVar, get_args
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from multigen.config import Run, Settings, check_texts, to_table, write_toml
 from multigen.console import if_slow, resume_option, say
@@ -69,9 +69,8 @@ class Trainer(Loop, Generic[C]):
     config_type: ClassVar[type]
     """Class of its configuration: C."""
     exports: ClassVar[Sequence[str]] = ("G",)
-    """Networks that inference needs."""
+    """Networks that inference needs; `optional`: those that it may use."""
     optional: ClassVar[Sequence[str]] = ()
-    """Networks that a model folder may hold besides, where `kept` names them."""
     sizes: ClassVar[Sequence[str]] = ()
     """Fields of the configuration of which a smaller value needs less memory."""
     budget: ClassVar[Sequence[str]] = ("steps",)
@@ -146,13 +145,13 @@ class Trainer(Loop, Generic[C]):
         """Random numbers that the losses draw for each row of a batch."""
         return 0
 
-    def kept(self) -> Sequence[str]:
-        """Networks of `optional` that this run keeps in its model folder."""
-        return ()
-
     def texts(self) -> dict[str, str]:
         """Text files that inference needs besides weights, by name, such as a vocabulary."""
         return {}
+
+    def exported(self, name: str) -> dict[str, Tensor]:
+        """A network's weights in the model folder; {} of an optional one that it does not hold."""
+        return self.saved(name, self.plan[-1].name, "best")
 
     def default_callbacks(self) -> Sequence[Callback]:
         """Callbacks of every run of this trainer, besides those passed to it."""
@@ -228,8 +227,7 @@ class Trainer(Loop, Generic[C]):
                 raise CheckpointError(f"{self.folder} is gone; bring it back, or train again")
             if distributed.rank() == 0:
                 data = to_table(self.data_info)
-                names = (*self.exports, *self.kept())
-                weights = {name: self.saved(name, self.plan[-1].name, "best") for name in names}
+                weights = {name: w for name in (*self.exports, *self.optional) if (w := self.exported(name))}
                 write_model(self.folder / "model", self.name, to_table(self.config), weights, self.texts(), data)
             self._call("on_end")
             if distributed.any_rank(bool(signals), self.device):
@@ -247,8 +245,7 @@ class Trainer(Loop, Generic[C]):
             self.data = self.open_data()
         check_texts([to_table(settings) for settings in (self.config, self.data_info, self.run)])
         ranks.check_data(self.data_info, len(self.data))
-        batch: int = self.config.batch  # pyright: ignore[reportAttributeAccessIssue]
-        memory_use.check_batch(self.data, batch, self.drawn(), self.run.seed, self._less())
+        memory_use.check_batch(self.data, self.config.batch, self.drawn(), self.run.seed, self._less())  # pyright: ignore
         if (self.run.precision == "auto" or self.run.minutes or self.run.most_minutes) and not self.run.resume:
             self._try_out()
         with if_slow("building the networks"):
@@ -371,11 +368,7 @@ class Trainer(Loop, Generic[C]):
             try:
                 write_toml(folder / "config.toml", table)
             except OSError as error:
-                again = (
-                    f"resume with: {resume_option(folder)}"
-                    if self.run.resume
-                    else "start again, or choose another --out"
-                )
+                again = f"resume with: {resume_option(folder)}" if self.run.resume else "choose another --out"
                 raise CheckpointError(
                     f"{folder / 'config.toml'} cannot be written ({error.strerror}); {remedy(error)}, then {again}"
                 ) from error

@@ -66,8 +66,8 @@ GROUPS = {
         *("unit", "column", "label_column", "encoding", "keep_lines", "tokenizer", "vocabulary_size", "oracle_texts"),
     ),
     "networks": (
-        *("generator", "network", "pretrained", "latent", "width", "max_channels", "layers", "blocks", "expansion"),
-        *("mapping_layers", "residual", "deviation", "style_mixing"),
+        *("generator", "network", "pretrained", "lora_rank", "latent", "width", "max_channels", "layers", "blocks"),
+        *("expansion", "mapping_layers", "residual", "deviation", "style_mixing"),
         *("growth", "unshuffle", "group", "patch", "embedding", "heads", "filters", "dropout", "maxout"),
         *("upsample", "halvings", "recurrent", "positions", "post_filter", "hop", "n_fft", "bands"),
         *("input_size", "discriminator_width", "discriminator_layers", "discriminator_norm", "discriminator_embedding"),

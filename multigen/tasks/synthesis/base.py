@@ -353,8 +353,8 @@ class SynthesisTrainer(Trainer[C]):
             network, self.config.latent, info.classes if self.config.conditional else (), shares=info.shares
         )
 
-    def kept(self) -> Sequence[str]:
-        return self.optional if self.config.keep_discriminator else ()
+    def exported(self, name: str) -> dict[str, Tensor]:
+        return {} if name == "D" and not self.config.keep_discriminator else super().exported(name)
 
     @torch.no_grad()
     def texts(self) -> dict[str, str]:

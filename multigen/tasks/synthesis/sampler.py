@@ -175,7 +175,7 @@ class Sampler(Ready):
         return self._generate(self.latents(n, seed, first, truncation), labels, truncation)
 
     def with_rejection(self) -> "Sampler":
-        """This sampler with discriminator rejection sampling. Raises ConfigError for a model without D."""
+        """This sampler with discriminator rejection. Raises ConfigError for a model without D."""
         if self.open_rejection is None:
             raise ConfigError(
                 "rejection: the model folder holds no D; train with --keep-discriminator, or sample without --reject"
@@ -185,7 +185,7 @@ class Sampler(Ready):
         return selective
 
     def outputs(self, z: Tensor, labels: Tensor | None, truncation: float | None) -> tuple[Tensor, Tensor | None]:
-        """The network's output (B, ...) for z (B, latent), not finished, and the labels (B,), on its device."""
+        """The network's output (B, ...) for z (B, latent), and the labels (B,), on its device."""
         weight = next(self.network.parameters())
         z, labels = z.to(weight.device, weight.dtype), None if labels is None else labels.to(weight.device)
         return self.run(z, labels, truncation), labels

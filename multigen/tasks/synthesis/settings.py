@@ -56,8 +56,9 @@ class SynthesisConfig(Settings):
     ema: float = 0.999
     """Decay of the running average of the generator; 0: none."""
     top_k: float = 1.0
-    """Share of a batch's samples from which G learns in the end, those with the highest scores
-    (Sinha et al. 2020, arXiv:2002.06224: .5); on several processes, of the batch of each. 1: all."""
+    """Share of a batch's samples from which G learns in the end, those with the highest scores (.5
+    in Sinha et al. 2020, arXiv:2002.06224); of several processes, each takes those of its own part.
+    1: all."""
     top_k_decay: float = 0.99
     """Factor of that share for each pass through the data, from all samples down to `top_k`."""
     keep_discriminator: bool = False

@@ -24,7 +24,8 @@ PLAIN = Calibration(1.0, 0.0, 3.0, 0.0)
 
 
 def test_calibration_finds_the_odds() -> None:
-    """Scores N(1, 1) of real and N(-1, 1) of generated items have the log odds 2 x; D says (x - 3) / 4."""
+    """Scores N(1, 1) of real and N(-1, 1) of generated items have the log odds 2 x; D says (x - 3)
+    / 4."""
     x = torch.randn(2, 4_000, generator=torch.Generator().manual_seed(0)) + torch.tensor([[1.0], [-1.0]])
     scale, shift = platt(*((x - 3) / 4))
     d = scale * (x - 3) / 4 + shift
