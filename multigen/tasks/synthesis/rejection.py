@@ -15,7 +15,7 @@ import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -27,9 +27,6 @@ from multigen.storage.files import read_json
 from multigen.storage.model_folder import ModelFolder
 from multigen.storage.reading import CONFIG
 from multigen.tasks.loading import load_network
-
-if TYPE_CHECKING:
-    from multigen.tasks.synthesis.sampler import Sampler
 
 __all__ = [
     "FILE",
@@ -53,6 +50,17 @@ PERCENTILE = 0.8  # of F, which is gamma
 EPS = 1e-6
 TRIES = 100  # candidates for an item; the last one is kept
 ITERATIONS, RIDGE = 50, 1e-3  # of Newton's method; keeps the slope finite where D separates the items
+
+
+class Source(Protocol):
+    """What is used of a `multigen.tasks.synthesis.sampler.Sampler`."""
+
+    batch: int
+
+    def latents(self, n: int, seed: int = 0, first: int = 0, truncation: float | None = None) -> Tensor: ...
+    def labels(self, n: int, label: str | int | Tensor | None, seed: int, first: int = 0) -> Tensor | None: ...
+    def outputs(self, z: Tensor, labels: Tensor | None, truncation: float | None) -> tuple[Tensor, Tensor | None]: ...
+    def finish(self, x: Tensor) -> Tensor: ...
 
 
 @dataclass(frozen=True)
@@ -131,7 +139,7 @@ class Rejection:
 
     @torch.no_grad()
     def sample(
-        self, sampler: "Sampler", n: int, seed: int, labels: Tensor | None, truncation: float | None, first: int
+        self, sampler: Source, n: int, seed: int, labels: Tensor | None, truncation: float | None, first: int
     ) -> Tensor:
         """As `Sampler.sample`. Sample i is the first of its own candidates that is kept, so it does
         not depend on the other samples."""
@@ -160,7 +168,7 @@ class Rejection:
         return u < acceptance(self.calibration, scores.cpu())
 
 
-def calibrated(D: nn.Module, real: Tensor, samples: "Sampler", many: int) -> Calibration:
+def calibrated(D: nn.Module, real: Tensor, samples: Source, many: int) -> Calibration:
     """A calibration of D on its scores (N,) of real items, on as many samples, and `many` more."""
     score = _mean_scores(D)
     return calibrate(real, *(_scores_of(samples, score, n, SEED + i) for i, n in enumerate((len(real), many))))
@@ -185,7 +193,7 @@ def _mean_scores(D: nn.Module) -> Score:
 
 
 @torch.no_grad()
-def _scores_of(sampler: "Sampler", score: Score, n: int, seed: int) -> Tensor:
+def _scores_of(sampler: Source, score: Score, n: int, seed: int) -> Tensor:
     """Scores (n,) of samples of a seed, on the CPU."""
     parts = []
     for first in range(0, n, sampler.batch):
