@@ -2,9 +2,9 @@
 lower, which come first.
 
 A trained model's row is STAGE/last or STAGE/best, with several variants VARIANT/STAGE/last, with
-the suffix ` at T` where it was sampled at a temperature other than 1, or truncated. All other rows are baselines:
-real data, noise, bicubic interpolation. A metric on a named set is SET/METRIC. Definitions:
-docs/metrics.md.
+the suffix ` at T` where it was sampled at a temperature other than 1, or truncated. All other rows
+are baselines: real data, noise, bicubic interpolation. A metric on a named set is SET/METRIC.
+Definitions: docs/metrics.md.
 """
 
 import re
