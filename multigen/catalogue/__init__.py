@@ -181,6 +181,7 @@ DATA = (
     DataSet("mnist", "image-synthesis", "handwritten digits, 28 x 28 pixels", True, classes=True),
     DataSet("cifar10", "image-synthesis", "photographs of ten kinds of things, 32 x 32 pixels", True, classes=True),
     DataSet("fables", "text-synthesis", "stories of a grammar, whose likelihood is known; fables:N for N of them"),
+    DataSet("dialogues", "text-synthesis", "conversations whose right answers are known; dialogues:N for N of them"),
     DataSet("oracle", "text-synthesis", "sequences of a random network, whose likelihood is known"),
     DataSet("hf:NAME", "text-synthesis", "a data set of the Hugging Face hub", True),
     DataSet("drums", "audio-synthesis", "a drum machine of eight classes", classes=True),

@@ -68,7 +68,7 @@ TASKS = {
             "synthesis",
             "image",
             verb="sample",
-            more_verbs=("interpolate",),
+            more_verbs=("interpolate", "edit"),
             does="generates images from noise",
             arguments="--model {model} -n 64 --out samples/",
             python="images = model.sample(16, seed=0)",

@@ -16,6 +16,7 @@ VERBS = {
     "completion": "print a shell's completion script: multigen completion bash",
     "cp": "copy a method to a file of your own: multigen cp dcgan my_gan.py",
     "doctor": "show versions, devices and folders, and what is missing: multigen doctor",
+    "edit": "edit samples of a generator, or images, along its directions: multigen edit --model RUN --out DIR",
     "evaluate": "compare generated images or sounds with real ones: multigen evaluate --real DIR --fake DIR",
     "export": "write a trained network as ONNX: multigen export --model RUN --out FILE.onnx",
     "import": "weights of another project as a model folder: multigen import FILE.pth",
@@ -34,6 +35,7 @@ VERBS = {
 LESS = {
     "bench": "lower batch in the recipe, or give it accumulate",
     "compare": "compare fewer runs",
+    "edit": "lower -n or --count, or give fewer images",
     "evaluate": "lower --size (sounds: --rate or --length), or give fewer files",
     "inspect": "inspect a part of the data",
     "interpolate": "lower -n or --frames",

@@ -196,7 +196,7 @@ def kind(data: str) -> str:
     from multigen.data.locate import locate
     from multigen.data.unread import known
 
-    if data.partition(":")[0] in ("fables", "hf"):
+    if data.partition(":")[0] in ("fables", "dialogues", "hf"):
         return "text"
     if data in NAMES:
         return NAMES[data]

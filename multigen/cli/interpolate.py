@@ -32,6 +32,7 @@ def run(args: list[str]) -> None:
         out: Path,
         n: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 8,
         frames: int = 16,
+        through: tuple[int, ...] = (),
         seed: int = 0,
         label: Annotated[str, tyro.conf.arg(name="class")] = "",
         truncation: float | None = None,
@@ -47,16 +48,26 @@ def run(args: list[str]) -> None:
             out: The result, a .gif or (extra media) an .mp4 file.
             n: Number of images on the closed path.
             frames: Frames from one image to the next.
+            through: Numbers of the images on the path, as `multigen sample` names their files; in
+                place of the first n.
             seed: The same seed gives the same path.
             label: A class by name, or a cluster by number; if empty, classes come in turn, clusters
                 as often as in the data.
-            truncation: Truncation of the latents, such as 0.7: smaller values give less varied,
-                more typical samples.
+            truncation: Truncation of the latents, or of styles (StyleGAN2, at most 1), such as 0.7:
+                smaller values give less varied, more typical samples.
             provenance: Write model, seed and class into the file.
         """
-        _interpolate(model, out, n, frames, seed, label, truncation, provenance, overwrite, code, device)
+        _interpolate(model, out, n, frames, through, seed, label, truncation, provenance, overwrite, code, device)
+        n = len(through) or n
         if json:
-            requested = {"n": n, "frames": n * frames, "seed": seed, "class": label or None, "truncation": truncation}
+            requested = {
+                "n": n,
+                "frames": n * frames,
+                "through": through,
+                "seed": seed,
+                "class": label or None,
+                "truncation": truncation,
+            }
             print_json({"model": model, **requested, "files": [str(out)]})
         else:
             show(f"{n * frames} frames in {out}")
@@ -69,6 +80,7 @@ def _interpolate(
     out: Path,
     n: int,
     frames: int,
+    through: tuple[int, ...],
     seed: int,
     label: str,
     truncation: float | None,
@@ -84,9 +96,15 @@ def _interpolate(
     from multigen.image.synthesis.sampler import to_pictures
 
     sampler = load_for("interpolate", model, code, device)
-    about = {**sampler.origin, "seed": seed, "class": label or None, "truncation": truncation} if provenance else {}
-    walk = sampler.interpolate(n, frames, seed, label or None, truncation)
-    require(8 * walk.numel(), f"an animation of {n * frames} frames", "lower -n or --frames")
+    request = {
+        "seed": seed,
+        "class": label or None,
+        "truncation": truncation,
+        **({"through": through} if through else {}),
+    }
+    about = {**sampler.origin, **request} if provenance else {}
+    walk = sampler.interpolate(n, frames, seed, label or None, truncation, through)
+    require(8 * walk.numel(), f"an animation of {len(walk)} frames", "lower -n or --frames")
     pictures = to_pictures(walk)
     with writing(out):
         out.parent.mkdir(parents=True, exist_ok=True)

@@ -39,8 +39,8 @@ def run(args: list[str]) -> None:
             seed: The same seed gives the same samples; a larger n adds to them.
             label: A class by name, or a cluster by number; if empty, classes come in turn, clusters
                 as often as in the data.
-            truncation: Truncation of the latents, such as 0.7: smaller values give less varied,
-                more typical samples.
+            truncation: Truncation of the latents, or of styles (StyleGAN2, at most 1), such as 0.7:
+                smaller values give less varied, more typical samples.
             seconds: Of sounds: pieces of this length, of windows along a walk through the latents,
                 each faded into the next.
             out: Folder of the results.

@@ -1,9 +1,10 @@
 """`multigen write --model RUN --prompt "The old fox" -n 5`: generates texts with a trained model,
-with or without a prompt."""
+with or without a prompt, or answers to messages (`--chat`)."""
 
 import re
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 
@@ -34,6 +35,7 @@ def run(args: list[str]) -> None:
         length: int = 0,
         label: Annotated[str, tyro.conf.arg(name="class")] = "",
         stop: Annotated[tuple[str, ...], tyro.conf.arg(metavar="TEXT")] = (),
+        chat: bool = False,
         out: Path | None = None,
         overwrite: Overwrite = False,
         device: Device = "auto",
@@ -56,19 +58,27 @@ def run(args: list[str]) -> None:
             length: Maximum tokens of a text, including the prompt; 0: as in training.
             label: The class of all texts, by name; if empty, the model draws one for each text.
             stop: A text ends before the first of these behind its prompt; \\n is a line break.
+            chat: Answer messages, with a model of conversations: each prompt is a message. Without
+                any, messages are read from the terminal, one per line, and the answers take all
+                before into account, until the end of the input (Ctrl-D).
             out: A text file to write them to, instead of the terminal.
         """
         if out is not None:
             check_targets([out], overwrite, "another file for --out")
         if prompts is not None and prompt:
             raise ConfigError(f"--prompt {prompt!r} and --prompts {prompts}: expected one of them; leave one out")
-        begins = [prompt] if prompts is None else _lines(prompts)
         writer = load_for("write", model, code, device)
         ends = [text.replace("\\n", "\n") for text in stop]
+        how = (n, seed, temperature, top_k, top_p, length, ends)
+        if chat and label:
+            raise ConfigError(f"--class {label!r} and --chat: a model of conversations has no classes; leave one out")
+        if chat and prompts is None and not prompt:
+            return _converse(writer, how)
+        begins = [prompt] if prompts is None else _lines(prompts)
         texts = [
             {"prompt": begin, "text": text}
             for begin in begins
-            for text in writer.generate(begin, n, seed, temperature, top_k, top_p, length, ends, label or None)
+            for text in (writer.answer(begin, *how) if chat else writer.generate(begin, *how, label or None))
         ]
         page = "\n\n".join(each["text"] for each in texts)
         if json:
@@ -84,6 +94,29 @@ def run(args: list[str]) -> None:
             show(f"{counted(len(texts), 'texts')} in {out}")
 
     cli(write, "multigen write", args)
+
+
+def _converse(writer: Any, how: tuple[Any, ...]) -> None:
+    """Answers the lines of the input; the earliest messages are forgotten where they no longer
+    fit."""
+    messages: list[dict[str, str]] = []
+    for line in iter(_line, ""):
+        if not line.strip():
+            continue
+        messages.append({"role": "user", "content": line.strip()})
+        while len(messages) > 2 and not writer.fits(messages, how[-2]):
+            del messages[:2]
+        (answer, *_) = writer.answer(messages, 1, *how[1:])
+        messages.append({"role": "assistant", "content": answer})
+        show_text(answer)
+
+
+def _line() -> str:
+    """The next line of the input; "" at its end."""
+    if sys.stdin.isatty():
+        sys.stdout.write("> ")
+        sys.stdout.flush()
+    return sys.stdin.readline()
 
 
 def _lines(file: Path) -> list[str]:

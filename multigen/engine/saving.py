@@ -248,7 +248,8 @@ def check_same(
     if changed and not (steps and may_grow(steps)):
         settings = "; ".join(changed)
         raise ConfigError(f"{run_folder} has other settings; resume with the same or start a new run: {settings}")
-    if other := differing(read_config(run_folder / "config.toml").get("data", {}), to_table(data)):
+    before = to_table(type(data)()) | read_config(run_folder / "config.toml").get("data", {})
+    if other := differing(before, to_table(data)):  # fields that an earlier version lacked have their defaults
         raise ConfigError(
             f"{run_folder} was trained on other data, which differ in {', '.join(other)}; resume with the data it was "
             "trained on, or start a new run"

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, Self, TypeVar, get_args
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from multigen.config import Run, Settings, check_texts, to_table, write_toml
 from multigen.console import if_slow, resume_option, say
@@ -148,6 +148,10 @@ class Trainer(Loop, Generic[C]):
         """Text files that inference needs besides weights, by name, such as a vocabulary."""
         return {}
 
+    def exported(self, name: str) -> dict[str, Tensor]:
+        """The weights of a network as its model folder holds them."""
+        return self.saved(name, self.plan[-1].name, "best")
+
     def default_callbacks(self) -> Sequence[Callback]:
         """Callbacks of every run of this trainer, besides those passed to it."""
         return ()
@@ -222,7 +226,7 @@ class Trainer(Loop, Generic[C]):
                 raise CheckpointError(f"{self.folder} is gone; bring it back, or train again")
             if distributed.rank() == 0:
                 data = to_table(self.data_info)
-                weights = {name: self.saved(name, self.plan[-1].name, "best") for name in self.exports}
+                weights = {name: self.exported(name) for name in self.exports}
                 write_model(self.folder / "model", self.name, to_table(self.config), weights, self.texts(), data)
             self._call("on_end")
             if distributed.any_rank(bool(signals), self.device):
@@ -364,11 +368,7 @@ class Trainer(Loop, Generic[C]):
             try:
                 write_toml(folder / "config.toml", table)
             except OSError as error:
-                again = (
-                    f"resume with: {resume_option(folder)}"
-                    if self.run.resume
-                    else "start again, or choose another --out"
-                )
+                again = f"resume with: {resume_option(folder)}" if self.run.resume else "choose another --out"
                 raise CheckpointError(
                     f"{folder / 'config.toml'} cannot be written ({error.strerror}); {remedy(error)}, then {again}"
                 ) from error

@@ -107,14 +107,16 @@ def _read_npz(path: Path) -> Arrays:
     pixels, labels = content.get("images"), content.get("labels")
     if pixels is None:
         raise DataError(f"{path}: holds no array images; save it with numpy.savez(path, images=..., labels=...)")
-    if not (pixels.ndim == 3 or (pixels.ndim == 4 and pixels.shape[3] in (1, 3))) or 0 in pixels.shape:
-        raise DataError(f"{path}: images {pixels.shape}, expected (N, H, W) or (N, H, W, 1 or 3); save them so")
+    if not (pixels.ndim == 3 or (pixels.ndim == 4 and pixels.shape[3] in (1, 3, 4))) or 0 in pixels.shape:
+        raise DataError(
+            f"{path}: images {pixels.shape}, expected (N, H, W) or (N, H, W, 1 or 3), 4 with opacity; save them so"
+        )
     if labels is not None and (labels.shape != pixels.shape[:1] or labels.dtype.kind not in "biuU"):
         raise DataError(
             f"{path}: labels {labels.dtype} {labels.shape}, expected integers or strings ({len(pixels)},), one an image; "
             "save them so"
         )
-    pixels = pixels[..., 0] if pixels.shape[3:] == (1,) else pixels  # (N, H, W) or (N, H, W, 3)
+    pixels = pixels[..., 0] if pixels.shape[3:] == (1,) else pixels  # (N, H, W), or (N, H, W, 3 or 4)
     return Arrays(path.stem, _to_bytes(path, pixels), labels)
 
 

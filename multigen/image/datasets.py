@@ -22,7 +22,7 @@ from multigen.data.parts import find_parts
 from multigen.data.unread import check_readable, report_unread
 from multigen.errors import ConfigError, DataError
 from multigen.image.arrays import Arrays, digits, fetch_cifar10, fetch_mnist, read_arrays
-from multigen.image.decoding import read_picture
+from multigen.image.decoding import read_picture, visible
 from multigen.image.files import IMAGE, find_images, is_grey, named_frames
 
 if TYPE_CHECKING:
@@ -70,8 +70,8 @@ def open_images(
       multigen's cache folder.
     - a folder with MNIST's IDX files, gzipped or not. Its 28x28 images are padded with zeros, not
       resized, to a size of 32.
-    - an .npz file: `images` (N, H, W), (N, H, W, 1) or (N, H, W, 3), uint8 or floats in 0..1,
-      perhaps `labels` (N,). It has no test split. A folder with train*.npz and test*.npz has.
+    - an .npz file: `images` (N, H, W) or (N, H, W, 1, 3 or 4), uint8 or floats in 0..1, perhaps
+      `labels` (N,). It has no test split. A folder with train*.npz and test*.npz has.
     - a folder of image files at any depth, read by `read_image`, with splits where its folders are
       called so (`multigen.data.parts`).
 
@@ -101,8 +101,8 @@ def open_images(
     sides = (size, size) if isinstance(size, int) else size
     if min(sides) < 1 or channels not in (0, *MODES) or split not in ("train", "validation", "test"):
         raise ConfigError(
-            f"size {size}, channels {channels}, split {split!r}: expected a size of 1 or more, 0, 1 or 3 channels, or 4 with "
-            "opacity, and train or test, or validation; correct what is not"
+            f"size {' x '.join(map(str, sides))}, channels {channels}, split {split!r}: expected a size of 1 or more, 4 with "
+            "opacity or 0, 1 or 3 channels, and train or test, or validation; correct what is not"
         )
     if data == "digits":
         if split == "validation":
@@ -139,7 +139,9 @@ def _from_arrays(name: str, where: str, arrays: Arrays, sides: tuple[int, int], 
     from PIL import Image
 
     _expect_two(len(arrays.pixels), where)
-    images = np.stack([_fit(Image.fromarray(x), sides, channels) for x in arrays.pixels])  # (N, C, H, W)
+    pictures = (Image.fromarray(x) for x in arrays.pixels)
+    seen = (x if channels == 4 else visible(x) for x in pictures)
+    images = np.stack([_fit(x, sides, channels) for x in seen])  # (N, C, H, W)
     numbers, classes = (None, ()) if arrays.labels is None else numbered(arrays.labels)
     names = tuple(f"{arrays.prefix}/{i}" for i in range(len(images)))
     return ImageSet(name, torch.from_numpy(images), numbers, classes, names)

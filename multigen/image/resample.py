@@ -34,7 +34,7 @@ class Downsample(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
-        return conv2d(x, binomial_kernel(x.shape[1], x.dtype, x.device), stride=2, padding=1, groups=x.shape[1])
+        return conv2d(x, kernel_for(x), stride=2, padding=1, groups=x.shape[1])
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -46,9 +46,7 @@ class Upsample(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
-        return conv_transpose2d(
-            x, binomial_kernel(x.shape[1], x.dtype, x.device), stride=2, padding=1, groups=x.shape[1]
-        )
+        return conv_transpose2d(x, kernel_for(x), stride=2, padding=1, groups=x.shape[1])
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -62,16 +60,24 @@ class Blur(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, padding: int) -> Tensor:
         ctx.padding = padding
-        return conv2d(x, binomial_kernel(x.shape[1], x.dtype, x.device), padding=padding, groups=x.shape[1])
+        return conv2d(x, kernel_for(x), padding=padding, groups=x.shape[1])
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
         return Blur.apply(gradient, 3 - ctx.padding), None
 
 
-@functools.lru_cache(64)
+def kernel_for(x: Tensor) -> Tensor:
+    """The filter for images (B, C, H, W). Kept, since a copy would wait for a GPU; torch.compile
+    keeps it itself, and warns about other caches."""
+    make = binomial_kernel if torch.compiler.is_compiling() else kept_kernel
+    return make(x.shape[1], x.dtype, x.device)
+
+
 def binomial_kernel(channels: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """[1, 3, 3, 1] / 8 in both directions, for each channel: (C, 1, 4, 4). Kept, since a copy would
-    wait for a GPU."""
+    """[1, 3, 3, 1] / 8 in both directions, for each channel: (C, 1, 4, 4)."""
     line = torch.tensor([1.0, 3.0, 3.0, 1.0]) / 8
     return torch.outer(line, line).to(device, dtype).expand(channels, 1, 4, 4).contiguous()
+
+
+kept_kernel = functools.lru_cache(64)(binomial_kernel)

@@ -66,8 +66,8 @@ GROUPS = {
         *("unit", "column", "label_column", "encoding", "keep_lines", "tokenizer", "vocabulary_size", "oracle_texts"),
     ),
     "networks": (
-        *("generator", "network", "pretrained", "latent", "width", "max_channels", "layers", "blocks", "expansion"),
-        *("mapping_layers", "residual", "deviation", "style_mixing"),
+        *("generator", "network", "pretrained", "lora_rank", "latent", "width", "max_channels", "layers", "blocks"),
+        *("expansion", "mapping_layers", "residual", "deviation", "style_mixing"),
         *("growth", "unshuffle", "group", "patch", "embedding", "heads", "filters", "dropout", "maxout"),
         *("upsample", "halvings", "recurrent", "positions", "post_filter", "hop", "n_fft", "bands"),
         *("input_size", "discriminator_width", "discriminator_layers", "discriminator_norm", "discriminator_embedding"),
@@ -94,7 +94,7 @@ GROUPS = {
         *("baseline", "scale_rewards", "kl", "discount", "rollouts", "follow", "weight_decay"),
     ),
     "optimisation": (
-        *("betas", "beta2", "discriminator_lr", "clip_norm", "critic_steps", "ema", "half_life"),
+        *("betas", "beta2", "discriminator_lr", "clip_norm", "critic_steps", "freeze", "ema", "half_life"),
         *("pretrain_steps", "pretrain_lr", "constant_lr", "mle_steps", "mle_lr", "patience", "begin_from"),
         *("l1_steps", "discriminator_steps", "control_steps", "negatives", "refill"),
     ),

@@ -1,7 +1,7 @@
 """Ready objects, which `multigen.load` returns for trained models: their base class, and their type
 for editors."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -123,6 +123,20 @@ class Loaded(Any):
         label: str | None = None,
     ) -> list[str]:
         """Texts that begin with the prompt: `multigen.text.synthesis.writer.Writer.generate`."""
+        raise NotImplementedError
+
+    def answer(
+        self,
+        messages: "Sequence[Mapping[str, str]] | str",
+        n: int = 1,
+        seed: int = 0,
+        temperature: float = 1.0,
+        top_k: int = 0,
+        top_p: float = 1.0,
+        length: int = 0,
+        stop: Sequence[str] = (),
+    ) -> list[str]:
+        """Answers to the last message: `multigen.text.synthesis.writer.Writer.answer`."""
         raise NotImplementedError
 
     def sheet(self, n: int, seed: int = 0) -> "Picture | list[str]":

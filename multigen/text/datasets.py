@@ -15,17 +15,17 @@ from multigen.data.locate import locate
 from multigen.data.unread import report_unread
 from multigen.engine import DataInfo
 from multigen.errors import ConfigError, DataError
-from multigen.storage.model_folder import find_model, read_model
+from multigen.text import conversations
 from multigen.text.decoding import token_mask
 from multigen.text.files import TEXT, Texts, encode, is_fables, normal, open_parts, read_texts, split
 from multigen.text.metrics import require_pair_metrics
-from multigen.text.networks.pretrained import model_folder_of
 from multigen.text.oracle import Oracle
-from multigen.text.tokenizers import Tokenizer, read_tokenizer
+from multigen.text.tokenizers import Tokenizer
 from multigen.text.units import Reading, Unit
+from multigen.text.vocabularies import open_tokenizer
 from multigen.text.windows import are_long, encode_windows, passages
 
-__all__ = ["Corpus", "TextInfo", "check_prompt", "given_tokenizer", "open_corpus", "open_oracle"]
+__all__ = ["Corpus", "TextInfo", "check_prompt", "open_corpus", "open_oracle"]
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,9 @@ class TextInfo(DataInfo):
     classes: tuple[str, ...] = ()
     """Names of the classes. The last tokens stand for them, in this order; each text begins with
     that of its class."""
+
+    dialogue: bool = False
+    """Whether the texts are conversations, of which the answers are learnt."""
 
     @property
     def last(self) -> int | None:
@@ -93,6 +96,10 @@ class Corpus:
     held_out: str = ""
     """Fingerprint of the validation and the test texts; of an oracle that was read from a file, of
     its weights."""
+
+    given: tuple[Tensor, ...] = ()
+    """Of conversations, for training, validation and test: how many tokens of each sequence stand
+    before the answer, which is learnt. Empty: all are."""
 
     @property
     def kind(self) -> Literal["oracle", "fables", "texts"]:
@@ -162,10 +169,10 @@ def open_corpus(
         return _oracle_corpus(open_oracle(data, length), oracle_texts, data == "oracle")
     reading = Reading(unit, skip_bad, encoding, column, keep_lines, label_column)
     (train, validation, tested), labels, divided = _read_splits(data, test, reading, length)
+    if conversations.parse(train[0]) is not None:
+        return _conversations(data, (train, validation, tested), given, tokenizer, vocabulary_size, length, conditional)
     classes = _classes(data, labels, [*train, *validation], tested) if conditional else ()
-    fitted = given or _open_tokenizer(
-        tokenizer or ("words" if is_fables(data) else "bpe"), train, vocabulary_size, data
-    )
+    fitted = given or open_tokenizer(tokenizer or ("words" if is_fables(data) else "bpe"), train, vocabulary_size, data)
     numbers = {text: len(fitted) + classes.index(labels[text]) for text in labels} if classes else {}
     tokens = _encoded(data, (train, validation, tested), fitted, length, divided, numbers)
     fingerprint = hashlib.sha256(tokens[0].numpy().tobytes()).hexdigest()[:16]
@@ -185,6 +192,35 @@ def open_corpus(
         windows = corpus.texts(torch.cat(tokens[:2])), corpus.texts(tokens[2])
         return replace(corpus, real_texts=windows[0], test_texts=windows[1])
     return corpus
+
+
+def _conversations(
+    data: str,
+    parts: Sequence[list[str]],
+    given: Tokenizer | None,
+    tokenizer: str,
+    size: int,
+    length: int,
+    conditional: bool,
+) -> Corpus:
+    """The corpus of the answers in conversations."""
+    if conditional:
+        raise ConfigError(f"conditional: {data} holds conversations, which have no classes; leave --conditional out")
+    fitted = given or open_tokenizer(tokenizer or "bpe", conversations.content_of(parts[0]), size, data)
+    try:
+        encoded = [conversations.encode_answers(part, fitted, length) for part in parts]
+    except DataError as error:
+        raise DataError(f"{data}: {error}") from error
+    total, left = sum(len(rows) for rows, _, _ in encoded), sum(left for _, _, left in encoded)
+    say(f"{data}: conversations; {total:,} answers are learnt, each after what was said before it")
+    if left:
+        say(f"{left:,} answers left out, since what was said before them takes {length} tokens (--length) or more")
+    fingerprint = hashlib.sha256(encoded[0][0].numpy().tobytes()).hexdigest()[:16]
+    ids = (len(fitted), fitted.start, fitted.end, fitted.pad, fitted.fingerprint)
+    held_out = hashlib.sha256(repr(tuple(parts[1:])).encode()).hexdigest()[:16]
+    train, validation, test = (rows for rows, _, _ in encoded)
+    info = TextInfo(fingerprint, *ids, dialogue=True)
+    return Corpus(train, validation, test, info, fitted, held_out=held_out, given=tuple(g for _, g, _ in encoded))
 
 
 def _read_splits(
@@ -230,7 +266,8 @@ def _read_splits(
 def _divided(data: str, source: Texts, length: int) -> tuple[list[str], dict[str, str], bool]:
     """Texts, long ones divided into passages; the label of each; and whether any is long."""
     labels = dict(zip(source.texts, source.labels, strict=True))
-    if source.cut.unit != "file" or is_fables(data) or not are_long(source.texts, length):
+    made = is_fables(data) or conversations.parse(source.texts[0]) is not None
+    if source.cut.unit != "file" or made or not are_long(source.texts, length):
         return source.texts, labels, False
     total = sum(map(len, source.texts))
     divided = [(passage, labels[text]) for text in source.texts for passage in passages(text, length, total)]
@@ -318,6 +355,8 @@ def check_prompt(corpus: Corpus, prompt: int, where: str) -> None:
     none are made. `where` names the data of the test texts."""
     if not prompt:
         return
+    if corpus.given:
+        raise ConfigError(f"prompt {prompt}: conversations are continued after their questions; leave --prompt out")
     longest = int(token_mask(corpus.test, corpus.info.last).sum(1).max())
     if prompt + 1 >= longest:
         raise DataError(
@@ -333,33 +372,3 @@ def open_oracle(data: str, length: int) -> Oracle:
     if data == "oracle":
         return Oracle.seeded(0, length=length)
     return Oracle.read(locate(data, "an .npz file"), length)
-
-
-def _open_tokenizer(kind: str, texts: list[str], size: int, data: str) -> Tokenizer:
-    if kind in ("words", "characters", "bpe"):
-        try:
-            return Tokenizer.train(texts, kind, size)
-        except DataError as error:
-            raise DataError(f"{data}: {error}") from error
-    if (folder := model_folder_of(kind)) is None:
-        return Tokenizer.pretrained(kind)
-    if (tokenizer := read_tokenizer(folder)) is None:
-        raise ConfigError(f"{folder}: its tokenizer.json is missing; import the model again, or copy the whole folder")
-    return tokenizer
-
-
-def given_tokenizer(tokenizer: str, start: str) -> Tokenizer | None:
-    """The tokenizer of the model `start` (--from); None without one. Raises ConfigError where
-    `tokenizer` names another kind."""
-    if not start:
-        return None
-    folder = find_model(start)
-    pretrained, trained = read_tokenizer(folder), read_model(folder, ()).config
-    kind = pretrained.kind if pretrained and pretrained.kind != "pretrained" else ""
-    used = trained.get("tokenizer") or trained.get("pretrained") or kind or "words"
-    if (tokenizer or used) != used:
-        raise ConfigError(
-            f"tokenizer {tokenizer!r}: {folder} was trained with {used!r}; give --tokenizer {used}, or start from another "
-            "model"
-        )
-    return pretrained

@@ -7,9 +7,17 @@ from multigen.errors import ConfigError
 from multigen.losses.adversarial import at_least_float32
 from multigen.text.networks.generators import Generator
 
-__all__ = ["draw", "draw_next", "gather_log_probs", "log_probs", "sample", "token_mask", "truncated"]
+__all__ = ["draw", "draw_next", "gather_log_probs", "log_probs", "rows_within", "sample", "token_mask", "truncated"]
 
 ROWS = 128  # whose logits are computed at a time
+LOGITS = 1 << 29
+"""Bytes that the logits of the texts read at a time may take."""
+
+
+def rows_within(tokens: int, length: int, most: int) -> int:
+    """Number of texts of `length` tokens that are read at a time, `most` at most: a large
+    vocabulary has large logits."""
+    return max(1, min(most, LOGITS // (4 * tokens * length)))
 
 
 def draw(logits: Tensor, uniform: Tensor) -> Tensor:
@@ -72,12 +80,17 @@ def truncated(logits: Tensor, temperature: float = 1.0, top_k: int = 0, top_p: f
     return logits
 
 
-def token_mask(tokens: Tensor, end: int | None) -> Tensor:
-    """Mask of valid tokens (B, T), bool: True up to and including the first `end`."""
+def token_mask(tokens: Tensor, end: int | None, given: Tensor | None = None) -> Tensor:
+    """Mask of valid tokens (B, T), bool: True up to and including the first `end`; of rows that
+    begin with `given` tokens (B,) of a prompt, of those after it."""
     if end is None:
         return torch.ones_like(tokens, dtype=torch.bool)
     ends = tokens == end
-    return ends.cumsum(1) - ends.long() == 0
+    if given is None:
+        return ends.cumsum(1) - ends.long() == 0
+    after = torch.arange(tokens.shape[1], device=tokens.device) >= given[:, None]
+    ends &= after
+    return (ends.cumsum(1) - ends.long() == 0) & after
 
 
 @torch.no_grad()
@@ -90,6 +103,7 @@ def sample(
     temperature: float = 1.0,
     top_k: int = 0,
     top_p: float = 1.0,
+    given: Tensor | None = None,
 ) -> Tensor:
     """Samples sequences (B, T) autoregressively; `end` is followed by `pad`.
 
@@ -99,22 +113,30 @@ def sample(
         prompt: (P,) or (B, P), tokens that every sequence begins with, P < T; the uniform numbers
             at their places are not used.
         temperature, top_k, top_p: as in `truncated`.
+        given: (B,), how many tokens of its `prompt` each sequence begins with; None: all.
     """
     rows, length = uniform.shape
     prefix = torch.zeros(rows, 0, dtype=torch.int64, device=uniform.device) if prompt is None else prompt
     prefix = prefix.expand(rows, -1)  # (B, P)
+    if rows > (most := G.most_rows(length)):
+        each = [None] * rows if given is None else given.split(most)
+        parts = zip(uniform.split(most), prefix.split(most), each, strict=False)
+        return torch.cat([sample(G, u, end, pad, p, temperature, top_k, top_p, g) for u, p, g in parts])
+    given = torch.full_like(prefix[:, 0], prefix.shape[1]) if prefix.shape[1] and given is None else given
+    first = 0 if given is None else int(given.min())
     tokens = torch.full((rows, length), pad, dtype=torch.int64, device=uniform.device)
     previous, state = torch.full_like(tokens[:, 0], G.start), G.begin(rows, length)
     ended = torch.zeros_like(previous, dtype=torch.bool)
     for t in range(length):
         features, state = G.step(previous, state)
-        if t < prefix.shape[1]:
-            previous = prefix[:, t]
-        else:
+        if t >= first:
             previous = draw(truncated(G.logits(features), temperature, top_k, top_p), uniform[:, t : t + 1])[:, 0]
+        inside = None if given is None or t >= prefix.shape[1] else given > t  # rows still in their prompts
+        if inside is not None:
+            previous = prefix[:, t].where(inside, previous)
         tokens[:, t] = previous = previous.masked_fill(ended, pad)
-        if end is not None and t >= prefix.shape[1]:
-            ended |= previous == end
+        if end is not None and t >= first:
+            ended |= previous == end if inside is None else (previous == end) & ~inside
             if ended.all():
                 break
     return tokens

@@ -8,7 +8,7 @@ named, or left out and counted (`skip_bad`).
 import bisect
 import hashlib
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
@@ -24,6 +24,7 @@ from multigen.data.parts import Parts, find_parts
 from multigen.data.unread import check_readable, known
 from multigen.errors import ConfigError, DataError
 from multigen.storage.reading import UnreadableFile, read_bounded
+from multigen.text import dialogues, fables
 from multigen.text.encodings import check_encoding, decode
 from multigen.text.hub import open_hub
 from multigen.text.tables import TABLES, rows_of
@@ -35,6 +36,7 @@ __all__ = [
     "Split",
     "Texts",
     "encode",
+    "is_dialogues",
     "is_fables",
     "normal",
     "open_documents",
@@ -48,7 +50,7 @@ TEXT = MODALITIES["text"]
 EXPECTED = (
     "a .txt file, a folder of them, fables, fables:N, hf:NAME, hf:NAME:COLUMN or hf:FOLDER, or a table: .csv, .jsonl"
 )
-FABLES = 12000  # stories, where no number is given
+FABLES, DIALOGUES = 12000, 4000  # stories and dialogues, where no number is given
 LARGEST = 1 << 31  # bytes of a corpus, which is held in memory
 
 
@@ -96,7 +98,8 @@ def read_texts(data: str, reading: Reading) -> Texts:
       A relative path that does not exist here is looked up in the folder that the environment
       variable MULTIGEN_DATA names.
     - a table, .csv, .tsv or .jsonl, or a folder of such, of which each row is a text.
-    - "fables", "fables:N": N made-up stories, 12,000 without a number.
+    - "fables", "fables:N": N made-up stories, 12,000 without a number; "dialogues", "dialogues:N":
+      made-up conversations, 4,000 without a number.
     - "hf:NAME", "hf:NAME:COLUMN": the training split of a data set on the Hugging Face hub; also a
       folder that `datasets` saved by `save_to_disk`, or one of .jsonl files. Without a column it is
       `text`, or else the only one of strings.
@@ -127,7 +130,9 @@ def open_documents(data: str, reading: Reading = DEFAULT) -> list[Document]:
     those of the contents."""
     check_encoding(reading.encoding)
     if is_fables(data):
-        return [Document(*each, entry=True) for each in _fables(data)]
+        return [Document(*each, entry=True) for each in _made(data, FABLES, fables.sample)]
+    if is_dialogues(data):
+        return [Document(*each, entry=True) for each in _made(data, DIALOGUES, dialogues.sample)]
     if data.startswith("hf:"):
         return [Document(*each, entry=True) for each in open_hub(data, reading.column)]
     return _files(data, reading)
@@ -151,7 +156,12 @@ def _files(data: str, reading: Reading) -> list[Document]:
 
 def open_parts(data: str, reading: Reading = DEFAULT) -> Parts | None:
     """The files of a folder of texts by their use; None for data that are no folder."""
-    if is_fables(data) or data.startswith("hf:") or not (place := locate(data, EXPECTED)).is_dir():
+    if (
+        is_fables(data)
+        or is_dialogues(data)
+        or data.startswith("hf:")
+        or not (place := locate(data, EXPECTED)).is_dir()
+    ):
         return None
     return _parts(place, reading)
 
@@ -195,13 +205,18 @@ def is_fables(data: str) -> bool:
     return data.partition(":")[0] == "fables"
 
 
-def _fables(data: str) -> list[tuple[str, str]]:
-    number = data.partition(":")[2] or str(FABLES)
-    if not (number.isascii() and number.isdigit() and int(number)):
-        raise ConfigError(f"{data}: expected a whole number of stories after the colon, such as fables:{FABLES}")
-    from multigen.text.fables import sample
+def is_dialogues(data: str) -> bool:
+    """Whether a data argument means the made-up dialogues: "dialogues", or "dialogues:N"."""
+    return data.partition(":")[0] == "dialogues"
 
-    return [(data, story) for story in sample(int(number))]
+
+def _made(data: str, usual: int, sample: Callable[[int], list[str]]) -> list[tuple[str, str]]:
+    name, _, number = data.partition(":")
+    number = number or str(usual)
+    if not (number.isascii() and number.isdigit() and int(number)):
+        things = {"fables": "stories"}.get(name, name)
+        raise ConfigError(f"{data}: expected a whole number of {things} after the colon, such as {name}:{usual}")
+    return [(data, text) for text in sample(int(number))]
 
 
 # ---------------------------------------------------------------------------------------------------- splitting

@@ -12,6 +12,7 @@ from multigen.console import counted
 from multigen.data.inspection import Inspection, Suggestion, batch_for, describe_classes, listed, spread
 from multigen.errors import ConfigError, DataError
 from multigen.storage.files import expanded
+from multigen.text import conversations
 from multigen.text.encodings import conversion
 from multigen.text.files import is_fables, normal, open_documents, open_parts
 from multigen.text.oracle import Oracle
@@ -53,6 +54,10 @@ def inspect_texts(data: str, encoding: str = "", column: str = "", label_column:
     _describe_layout(inspection, documents, data)
     guessed = _describe_faults(inspection, documents)
     documents = [document._replace(fault="") if document.guessed else document for document in documents]
+    dialogue = documents[0].entry and conversations.parse(documents[0].text) is not None
+    if dialogue:  # what is said, one message per text
+        said = conversations.content_of([document.text for document in documents])
+        documents = [Document(data, text, entry=True) for text in said]
     cut = cutting(documents, reading)
     if inspection.unreadable and cut.unit != "line" and not guessed:
         files = len({path for path, _ in inspection.unreadable})
@@ -77,6 +82,11 @@ def inspect_texts(data: str, encoding: str = "", column: str = "", label_column:
         options = (*options, "--encoding", encoding or guessed)
     if is_fables(data):
         inspection.suggestions = [Suggestion("seqgan", "laptop", (), "the preset laptop was made for them")]
+    elif dialogue:
+        length = ("--length", "256")
+        inspection.suggestions = [
+            Suggestion("scratchgan", "default", length, "conversations, whose answers are learnt")
+        ]
     else:
         _suggest(inspection, texts, cut, options)
     return inspection
@@ -84,7 +94,7 @@ def inspect_texts(data: str, encoding: str = "", column: str = "", label_column:
 
 def _describe_layout(inspection: Inspection, documents: Sequence[Document], data: str) -> None:
     if documents[0].entry:
-        noun = "entries" if is_fables(data) or data.startswith("hf:") else "rows"
+        noun = "entries" if data.partition(":")[0] in ("fables", "dialogues", "hf") else "rows"
         inspection.add("layout", {noun: len(documents)}, counted(len(documents), noun))
         return
     lines = [line for document in documents for line in document.text.split("\n")]

@@ -8,6 +8,7 @@ from typing import Any
 
 from multigen.catalogue import MODALITIES
 from multigen.errors import DataError, one_line
+from multigen.text import conversations
 
 __all__ = ["TABLES", "rows_of"]
 
@@ -17,6 +18,7 @@ SEPARATORS = {".tsv": "\t", ".tab": "\t", ".csv": ",;\t"}
 """Of a .csv the one that most of the first line's columns are separated by; spreadsheets of many
 countries take ; or a tab."""
 LONGEST = 10_000_000  # characters of a field
+MESSAGES = "messages"  # column of JSON Lines with conversations
 
 
 def rows_of(where: str, suffix: str, content: str, column: str = "", label: str = "") -> Iterator[tuple[str, str, str]]:
@@ -25,7 +27,8 @@ def rows_of(where: str, suffix: str, content: str, column: str = "", label: str 
     Args:
         where: the file, for errors.
         suffix: of `TABLES`, in lower case.
-        column: of the texts. Empty: `text`, or else the only one (of JSON: of strings).
+        column: of the texts. Empty: `text`, or else of JSON `messages`, whose rows are
+            conversations, or else the only one (of JSON: of strings).
         label: a column of labels; empty: none, and the label is "".
 
     Raises DataError for a table that cannot be read, has no such column, or holds in it what is no
@@ -35,8 +38,17 @@ def rows_of(where: str, suffix: str, content: str, column: str = "", label: str 
     rows = _objects(where, content) if json_lines else _cells(where, suffix, content)
     strings, names = _names(where, content) if json_lines else 2 * ([*next(rows, ("", {}))[1]],)
     usual = "text" if "text" in strings or len(strings) != 1 else strings[0]
-    texts = _find(where, strings, column or usual, column, "column")
+    if json_lines and MESSAGES in names and "text" not in strings:
+        usual = MESSAGES
+    known = names if json_lines and (column or usual) == MESSAGES else strings
+    texts = _find(where, known, column or usual, column, "column")
     labels = _find(where, names, label, label, "label-column") if label else ""
+    if texts == MESSAGES:
+        for number, row in rows:
+            if row.get(MESSAGES) is not None:
+                place, kind = f"{where}, {number}", row.get(labels)
+                yield place, conversations.read(place, row[MESSAGES]), "" if kind is None else str(kind).strip()
+        return
     for number, row in rows:
         text, kind = row.get(texts), row.get(labels)
         if text is not None and not isinstance(text, str):

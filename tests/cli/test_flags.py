@@ -29,6 +29,7 @@ TABLE = {
     "completion": "",
     "cp": "",
     "doctor": "--json",
+    "edit": "--model --device --out --overwrite --json --seed",
     "evaluate": "--model --device --out --overwrite --json --skip-bad",
     "export": "--model --device --out --overwrite --json",
     "import": "--out --json",
@@ -84,6 +85,7 @@ def words_of(verb: str, models: dict[str, Path], out: Path) -> list[str | Path]:
         tiny.photos(data, side=32)
     return {
         "compare": ["compare", model, model, "--out", out],
+        "edit": ["edit", "--model", model, "-n", "2", "--count", "1", "--out", out],
         "evaluate": ["evaluate", "--real", data, "--fake", data],
         "export": ["export", "--model", model, "--out", out.with_suffix(".onnx")],
         "interpolate": ["interpolate", "--model", model, "-n", "2", "--frames", "2", "--out", out.with_suffix(".gif")],
@@ -109,7 +111,7 @@ def test_a_device_that_is_missing_is_named(
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("verb", ["interpolate", "restore", "sample", "translate", "upscale"])
+@pytest.mark.parametrize("verb", ["edit", "interpolate", "restore", "sample", "translate", "upscale"])
 def test_results_on_a_named_device(
     verb: str, models: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

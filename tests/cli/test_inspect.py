@@ -40,7 +40,7 @@ def test_json_alone_is_on_standard_output(tmp_path: Path, capsys: pytest.Capture
 
 @pytest.mark.parametrize("data", [data for data in DATA if not data.downloaded], ids=lambda data: data.name)
 def test_data_known_by_name_can_be_inspected_and_trained_on(data: DataSet, capsys: pytest.CaptureFixture[str]) -> None:
-    name = "fables:90" if data.name == "fables" else data.name  # all of them take seconds
+    name = f"{data.name}:90" if data.name in ("fables", "dialogues") else data.name  # all of them take seconds
     assert tiny.multigen(["inspect", name, "--json"]) == 0
     printed = json.loads(capsys.readouterr().out)
     assert (printed["data"], printed["kind"], printed["files"]) == (name, data.modality, {})

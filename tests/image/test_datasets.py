@@ -49,6 +49,38 @@ def unlabelled(images: ImageSet) -> ImageSet:
 # ---------------------------------------------------------------------------------------------------- reading
 
 
+def test_images_of_another_shape_are_cut_to_the_largest_part_in_the_middle(tmp_path: Path) -> None:
+    ramp = np.arange(60, dtype=np.uint8)[None, :, None].repeat(20, 0).repeat(3, 2)  # 20 x 60
+    for i in range(2):
+        Image.fromarray(ramp).save(tmp_path / f"{i}.png")
+    images = open_images(str(tmp_path), (10, 20)).images  # from 20 x 40, columns 10 to 49
+    assert images.shape == (2, 3, 10, 20)
+    assert (images[0, 0, 0].float() - torch.arange(10.5, 50, 2)).abs()[1:-1].max() <= 1
+    high = open_images(str(tmp_path), (20, 5)).images
+    assert high.shape == (2, 3, 20, 5) and high[0, 0, 0].tolist() == [27, 28, 29, 30, 31]
+
+
+@pytest.mark.parametrize("kind", ["folder", "npz"])
+def test_opacity_is_kept_with_four_channels_and_laid_on_white_without(kind: str, tmp_path: Path) -> None:
+    rgba = np.full((2, 8, 8, 4), (200, 100, 0, 51), np.uint8)
+    rgba[1, :, :, 3] = 255
+    if kind == "npz":
+        np.savez(tmp_path / "p.npz", images=rgba)
+    for i in range(2):
+        (tmp_path / "p").mkdir(exist_ok=True)
+        Image.fromarray(rgba[i]).save(tmp_path / "p" / f"{i}.png")
+    data = str(tmp_path / ("p.npz" if kind == "npz" else "p"))
+    kept = open_images(data, 8, channels=4).images
+    assert torch.equal(kept, torch.from_numpy(rgba).permute(0, 3, 1, 2))
+    for channels in (0, 3):
+        white = open_images(data, 8, channels=channels).images[:, :, 0, 0]
+        assert (white.int() - torch.tensor([[244, 224, 204], [200, 100, 0]])).abs().max() <= 1
+    for i in range(2):
+        write(tmp_path / "opaque" / f"{i}.png", grey=i == 1)
+    opaque = open_images(str(tmp_path / "opaque"), 8, channels=4).images
+    assert opaque.shape == (2, 4, 8, 8) and (opaque[:, 3] == 255).all()
+
+
 def test_digits_have_a_fixed_fifth_for_testing() -> None:
     train, test = (open_images("digits", 32, split=split) for split in ("train", "test"))
     assert (len(train), len(test)) == (1438, 359)

@@ -117,7 +117,7 @@ class AudioSampler(sampling.Sampler):
         Raises ConfigError as `sample`, and for seconds that are not above 0.
         """
         total, z = self._frames(seconds), functools.partial(self._turn, seed, number, truncation)
-        labels = self._labels(1, label, seed, number)
+        labels = self.labels(1, label, seed, number)
         length = self._generate(z(0)[None].float(), labels).shape[2]
         overlap = length // 4
         hop = length - overlap

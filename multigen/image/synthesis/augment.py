@@ -55,9 +55,7 @@ def diff_augment(
     altered = image
     for member in policy:
         if member in PIPELINES:
-            altered = warped(altered, "g" in member, lambda name, *shape: rand(f"{stream}/{name}", *shape), share)
-            if "c" in member:
-                altered = recoloured(altered, lambda name, *shape: rand(f"{stream}/{name}", *shape), share)
+            altered = _ada(altered, member, lambda name, *shape: rand(f"{stream}/{name}", *shape), share)
             continue
         for transformation in POLICIES[member]:
             name = f"{stream}/{transformation.__name__}"
@@ -84,6 +82,12 @@ def mirror(image: Tensor, u: Tensor) -> Tensor:
     """Images (B, C, H, W), left and right exchanged in the rows where `u` (B, 1, 1, 1) is below one
     half."""
     return torch.where(u < 0.5, image.flip(3), image)
+
+
+def _ada(image: Tensor, pipeline: str, rand: Callable[..., Tensor], share: float) -> Tensor:
+    with torch.autocast(image.device.type, enabled=False):  # places are computed to a fraction of a pixel
+        image = warped(image, "g" in pipeline, rand, share)
+        return recoloured(image, rand, share) if "c" in pipeline else image
 
 
 def _changed(image: Tensor, transformation: Callable[[Tensor, Tensor], Tensor], u: Tensor) -> Tensor:

@@ -307,5 +307,5 @@ class FastGANTrainer(ImageSynthesisTrainer[FastGANConfig]):
             return mse_loss(decoded, target)
         if self.distance is None:
             self.distance = open_perceptual(self.config.reconstruction).to(self.device)
-        images = (((x + 1) / 2).clamp(0, 1).expand(-1, 3, -1, -1) for x in (decoded, target))
+        images = (((x[:, :3] + 1) / 2).clamp(0, 1).expand(-1, 3, -1, -1) for x in (decoded, target))  # not the opacity
         return self.distance(*images).mean()

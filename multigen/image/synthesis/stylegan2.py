@@ -15,7 +15,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import ClassVar, cast
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -173,6 +173,12 @@ class Synthesis(nn.Module):
             x = conv(2 * level, conv(2 * level - 1, x))
             image = 4 * Upsample.apply(image) + to_image(x, w[:, 2 * level + 1])
         return image
+
+    def affine(self, layer: int) -> Tensor:
+        """What the convolution that takes the style of a layer multiplies it by, (channels,
+        latent); of the last layer the image's."""
+        taking: Any = self.convs[layer] if layer < len(self.convs) else self.to_image[-1]
+        return taking.style.weight
 
 
 class Generator(nn.Module):

@@ -31,6 +31,7 @@ from multigen.storage.model_folder import ModelFolder
 from multigen.tasks.loading import load_network
 from multigen.tasks.synthesis.collapse import diversity, watch
 from multigen.tasks.synthesis.evaluator import Evaluator
+from multigen.tasks.synthesis.freezing import frozen
 from multigen.tasks.synthesis.sampler import Sampler
 from multigen.tasks.synthesis.settings import SynthesisConfig, SynthesisInfo
 
@@ -126,6 +127,10 @@ class SynthesisTrainer(Trainer[C]):
 
     def open_data(self) -> TensorSource:
         """Opens the splits and the evaluator, and computes the clusters, if any."""
+        if (freeze := self.config.freeze) and not (self.run.start or self.run.resume):
+            raise ConfigError(
+                f"freeze {freeze}: the layers of D are untrained; start from a run (--from RUN), or leave it out"
+            )
         self.splits = self.open_splits()
         self._check_data()
         train = self.splits.train
@@ -234,7 +239,7 @@ class SynthesisTrainer(Trainer[C]):
     # ---------------------------------------------------------------------------------- networks and stages
 
     def networks(self) -> dict[str, nn.Module]:
-        return {"G": self.generator(), "D": self.discriminator()}
+        return {"G": self.generator(), "D": frozen(self.discriminator(), self.config.freeze)}
 
     def averaged(self) -> Mapping[str, Schedule]:
         """The running average of the generator, unless `ema` is 0."""

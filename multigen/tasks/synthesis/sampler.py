@@ -4,7 +4,7 @@ import copy
 import itertools
 import json
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -159,7 +159,7 @@ class Sampler(Ready):
                 that are not int64 (n,), or any class for a model without classes.
         """
         z = self.latents(n, seed, first, truncation)
-        return self._generate(z, self._labels(n, label, seed, first), truncation)
+        return self._generate(z, self.labels(n, label, seed, first), truncation)
 
     def batches(
         self, n: int, seed: int = 0, label: str | int | None = None, truncation: float | None = None
@@ -175,6 +175,7 @@ class Sampler(Ready):
         seed: int = 0,
         label: str | int | None = None,
         truncation: float | None = None,
+        through: Sequence[int] = (),
     ) -> Tensor:
         """Latent interpolation along a closed path through n samples, (n * frames, ...): frame i *
         frames is sample i.
@@ -183,14 +184,22 @@ class Sampler(Ready):
             frames: number of frames from one sample to the next.
             label: as for `sample`; None: each segment of the path has another class.
             truncation: of the n samples, as for `sample`.
+            through: numbers of the samples, in place of the first n.
 
         Raises:
-            ConfigError: as for `sample`, and for frames < 1.
+            ConfigError: as for `sample`, and for frames < 1 or negative numbers.
         """
         if frames < 1:
             raise ConfigError(f"{frames} frames requested from one of the {self.items} to the next; expected 1 or more")
+        if min(through, default=0) < 0:
+            raise ConfigError(f"sample {min(through)}: expected numbers of 0 or more, as files of samples have them")
+        n = len(through) or n
         require(64 * max(n, 1) * frames * self.latent, f"{n} x {frames} samples", "lower -n or --frames")
-        ends, labels = self.latents(n, seed, truncation=truncation).double(), self._labels(n, label, seed)
+        ends, labels = self.latents(n, seed, truncation=truncation).double(), self.labels(n, label, seed)
+        for i, number in enumerate(through):
+            ends[i] = self.latents(1, seed, number, truncation)[0]
+            if (own := self.labels(1, label, seed, number)) is not None and labels is not None:
+                labels[i] = own[0]
         along = torch.arange(frames, dtype=torch.float64)[:, None] / frames  # (frames, 1)
         walk = slerp(ends[:, None], ends.roll(-1, 0)[:, None], along)  # (n, frames, latent)
         labels = None if labels is None else labels.repeat_interleave(frames)
@@ -308,7 +317,7 @@ class Sampler(Ready):
         inputs = {name: {0: "batch"} for name in says}
         return Graph(network, inputs, example, next(iter(output)), ("batch", *shape), says | output)
 
-    def _labels(self, n: int, label: str | int | Tensor | None, seed: int, first: int = 0) -> Tensor | None:
+    def labels(self, n: int, label: str | int | Tensor | None, seed: int, first: int = 0) -> Tensor | None:
         """Numbers of classes or clusters, (n,); None for a model without."""
         if not self.choices:
             if label is None:

@@ -10,7 +10,7 @@ __all__ = ["RANGES", "SynthesisConfig", "SynthesisInfo"]
 
 RANGES: dict[str, float | tuple[float, float]] = {
     **{"latent": 1, "width": 1, "batch": 1, "steps": 1, "critic_steps": 1},
-    **{"validation_size": 0, "test_classes": 0, "clusters": (0, 10_000), "samples": 2},
+    **{"validation_size": 0, "test_classes": 0, "clusters": (0, 10_000), "samples": 2, "freeze": 0},
     **{"lr": 0, "penalty": 0, "gamma": 0, "clip": 0},
     **{"ema": (0, 1), "beta2": (0, BELOW_ONE), "betas": (0, BELOW_ONE)},
 }
@@ -50,6 +50,9 @@ class SynthesisConfig(Settings):
     """Training steps."""
     critic_steps: int = 1
     """Discriminator updates per generator update."""
+    freeze: int = 0
+    """With `--from`: the first layers or blocks of D, which keep what they have learnt (FreezeD:
+    Mo et al. 2020, arXiv:2002.10964)."""
     ema: float = 0.999
     """Decay of the running average of the generator; 0: none."""
     samples: int = 2_000

@@ -23,6 +23,10 @@ from multigen.errors import ConfigError
 __all__ = ["LSTM", "Generator", "Transformer", "check_length", "shifted"]
 
 
+STATES = 1 << 29
+"""Bytes that the keys and values of texts drawn at a time may take."""
+
+
 class Generator(nn.Module):
     """p(token | tokens before it)."""
 
@@ -45,6 +49,10 @@ class Generator(nn.Module):
     def size(self, state: Any) -> int:
         """Bytes of a state."""
         raise NotImplementedError
+
+    def most_rows(self, length: int) -> int:
+        """Rows of `length` tokens whose states are held in memory at a time."""
+        return 1 << 20
 
     def logits(self, features: Tensor) -> Tensor:
         """(..., H) -> logits of the next token, (..., V)."""
@@ -174,6 +182,12 @@ class Transformer(Generator):
 
     def size(self, state: Any) -> int:
         return state.nbytes
+
+    def most_rows(self, length: int) -> int:
+        c = self.model.config
+        heads = getattr(c, "num_key_value_heads", None) or c.num_attention_heads
+        width = (getattr(c, "head_dim", None) or c.hidden_size // c.num_attention_heads) * heads
+        return max(1, STATES // (2 * 4 * c.num_hidden_layers * width * length))
 
     def logits(self, features: Tensor) -> Tensor:
         return self.model.get_output_embeddings()(features)

@@ -5,6 +5,7 @@ A method derives from `TextSynthesisTrainer`, and states only what differs: its 
 the reward of each token.
 """
 
+import copy
 import functools
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -42,17 +43,20 @@ from multigen.runs.card import Card
 from multigen.storage.files import fingerprint, write_whole
 from multigen.storage.model_folder import ModelFolder
 from multigen.tasks.loading import load_network
-from multigen.text.datasets import Corpus, TextInfo, check_prompt, given_tokenizer, open_corpus
+from multigen.text.datasets import Corpus, TextInfo, check_prompt, open_corpus
 from multigen.text.decoding import gather_log_probs, log_probs, sample, token_mask
+from multigen.text.networks.adapters import Adapted
 from multigen.text.networks.descriptions import describe
 from multigen.text.networks.discriminators import Recurrent
 from multigen.text.networks.generators import LSTM, Generator, Transformer
 from multigen.text.networks.pretrained import DESCRIPTION, load_described, load_pretrained
+from multigen.text.synthesis.answers import answers, evaluate_answers
 from multigen.text.synthesis.config import TextSynthesisConfig
 from multigen.text.synthesis.evaluation import evaluate_models
 from multigen.text.synthesis.evaluator import Evaluator
 from multigen.text.synthesis.writer import Writer
 from multigen.text.tokenizers import read_tokenizer
+from multigen.text.vocabularies import given_tokenizer
 
 __all__ = ["Reward", "TextSynthesisTrainer"]
 
@@ -116,6 +120,15 @@ class TextSynthesisTrainer(Trainer[C]):
             raise ConfigError(
                 "conditional: a pretrained model has no tokens for classes; give --network lstm or transformer"
             )
+        if c.lora_rank and c.network != "pretrained":
+            raise ConfigError(
+                f"lora_rank {c.lora_rank}: network {c.network} has no trained weights; give --network pretrained"
+            )
+        if c.lora_rank and self.run.start:
+            raise ConfigError(
+                f"lora_rank {c.lora_rank}: adapters are new; name the model that they adapt: --pretrained {self.run.start}, "
+                "without --from"
+            )
         self.corpus = open_corpus(
             c.data,
             c.length,
@@ -138,10 +151,16 @@ class TextSynthesisTrainer(Trainer[C]):
             self.files = {"pretrained": fingerprint(Path(c.pretrained).expanduser())}
         self.check_data()
         self.evaluator = Evaluator(self.corpus, c.samples, c.lm_steps, self.run.seed)
-        return TensorSource({"tokens": self.corpus.train})
+        if self.corpus.given and not c.mle_steps:
+            raise ConfigError(f"mle_steps 0: conversations of {c.data} are learnt by likelihood; give --mle-steps")
+        return TensorSource(
+            {"tokens": self.corpus.train} | ({"given": self.corpus.given[0]} if self.corpus.given else {})
+        )
 
     def networks(self) -> dict[str, nn.Module]:
         c = self.config
+        if self.corpus.given:
+            return {"G": self.generator()}
         nets: dict[str, nn.Module] = {"G": self.generator(), "D": self.discriminator()}
         if c.baseline == "critic":
             nets["V"] = Recurrent(self.data_info.tokens, c.embedding, c.width, before=True)
@@ -157,7 +176,17 @@ class TextSynthesisTrainer(Trainer[C]):
             return Transformer.gpt2(info.tokens, c.width, c.layers, c.heads, c.length, info.start)
         if described is not None:
             return load_described(described, info.start, info.tokens)
-        return load_pretrained(c.pretrained, info.start, info.tokens, c.length)
+        G = load_pretrained(c.pretrained, info.start, info.tokens, c.length)
+        return Adapted(G, c.lora_rank) if c.lora_rank else G
+
+    def exported(self, name: str) -> dict[str, Tensor]:
+        """The weights as the model folder holds them: of adapters, those of the whole model."""
+        weights = super().exported(name)
+        if not isinstance(self.nets[name], Adapted):
+            return weights
+        G: Any = copy.deepcopy(self.nets[name])
+        load_strict(G.state_dict(), weights, name)
+        return G.merged()
 
     def optimisers(self) -> Mapping[str, Optimiser]:
         c = self.config
@@ -171,7 +200,10 @@ class TextSynthesisTrainer(Trainer[C]):
     # ---------------------------------------------------------------------------------- stages
 
     def stages(self) -> list[Stage]:
+        """All stages; of conversations maximum likelihood alone."""
         c = self.config
+        if self.corpus.given:
+            return [self.likelihood_stage()]
         return [
             self.likelihood_stage(),
             self.policy_stage("constant", c.control_steps, self.constant_reward),
@@ -220,8 +252,8 @@ class TextSynthesisTrainer(Trainer[C]):
     # ---------------------------------------------------------------------------------- losses
 
     def likelihood_loss(self, batch: Batch, step: Step) -> Terms:
-        """-log p of each token."""
-        mask = token_mask(batch["tokens"], self.data_info.last)
+        """-log p of each token; of conversations, of each token of the answer."""
+        mask = token_mask(batch["tokens"], self.data_info.last, batch.get("given"))
         return {"nll": (-(log_probs(self.G, batch["tokens"]) * mask).sum(), mask.sum())}
 
     def policy_loss(self, reward: Reward, batch: Batch, step: Step) -> Terms:
@@ -278,12 +310,22 @@ class TextSynthesisTrainer(Trainer[C]):
         return {"nll_validation": self.evaluator.validation_nll(self._generator_of(nets))}
 
     def preview(self, nets: Mapping[str, nn.Module], folder: Path) -> None:
-        """Eight samples, from the same random numbers each time."""
+        """Eight samples, from the same random numbers each time; of conversations, eight
+        answers."""
+        if self.corpus.given:
+            part = slice(8)
+            G, given = self._generator_of(nets), self.corpus.given[1][part]
+            shown = answers(G, self.corpus, self.corpus.validation[part], given)
+            write_whole(folder / f"step-{self.step:09d}.txt", "\n".join(shown) + "\n")
+            return
         text = "\n\n".join(self.evaluator.texts(self._generator_of(nets), 8))
         write_whole(folder / f"step-{self.step:09d}.txt", text + "\n")
 
     def score(self) -> Evaluation:
-        """All models of the run; see `evaluate_models`."""
+        """All models of the run; see `evaluate_models`, and `evaluate_answers` for
+        conversations."""
+        if self.corpus.given:
+            return evaluate_answers(self.evaluator, self.trained_models(), self.folder)
         return evaluate_models(self.evaluator, self.trained_models(), self.folder, self.config.prompt)
 
     def trained_models(self) -> Iterator[tuple[list[str], Generator]]:
@@ -342,4 +384,5 @@ class TextSynthesisTrainer(Trainer[C]):
         G = load_network(
             lambda: trainer.generator(described), folder.weights.get("G", {}), f"{folder.path}, G", folder.device
         )
-        return Writer(G, tokenizer, trainer.config.length, info.last, info.pad, info.classes)
+        length = trainer.config.length
+        return Writer(G, tokenizer, length, info.last, info.pad, info.classes, info.dialogue)

@@ -14,8 +14,9 @@ class TextSynthesisConfig(Settings):
     evaluation."""
 
     data: str = "fables"
-    """fables, fables:N (so many), oracle, an oracle's .npz, a text file, a table (.csv, .tsv,
-    .jsonl), a folder of them, or hf:NAME."""
+    """fables, fables:N (so many), dialogues, oracle, an oracle's .npz, a text file, a table (.csv,
+    .tsv, .jsonl), a folder of them, or hf:NAME. Rows of a .jsonl with `messages` are conversations,
+    whose answers alone are learnt."""
     test: str = ""
     """Test texts, used for the final evaluation only; empty: a twentieth of the data."""
     unit: Literal["auto", "line", "file", "paragraph"] = "auto"
@@ -57,8 +58,12 @@ class TextSynthesisConfig(Settings):
     network: Literal["lstm", "transformer", "pretrained"] = "lstm"
     """G: an LSTM, a transformer of GPT-2's shape, or a trained causal model (`pretrained`)."""
     pretrained: str = ""
-    """A causal model of the transformers library by name or folder; its tokenizer is taken where
-    `tokenizer` names none."""
+    """A causal model of the transformers library by name or folder, a model folder of multigen, or
+    smollm2-135m-instruct (`multigen import`); its tokenizer is taken where `tokenizer` names
+    none."""
+    lora_rank: int = 0
+    """Rank of the adapters that fine-tune the pretrained model, whose own weights stay as they are
+    (Hu et al. 2022, LoRA, arXiv:2106.09685); 0: none, all its weights are trained."""
     embedding: int = 64
     """Dimensions of an LSTM's token embedding."""
     width: int = 256
@@ -111,7 +116,7 @@ class TextSynthesisConfig(Settings):
 
     ranges: ClassVar[dict[str, float | tuple[float, float]]] = {
         **{"length": (2, 1 << 15), "batch": 1, "samples": 10, "lm_steps": 1, "prompt": 0, "oracle_texts": 10},
-        **{"vocabulary_size": 0, "embedding": 1, "width": 1, "layers": (1, 1_000), "heads": 1},
+        **{"vocabulary_size": 0, "embedding": 1, "width": 1, "layers": (1, 1_000), "heads": 1, "lora_rank": (0, 1_024)},
         **{"discriminator_embedding": 1, "mle_steps": 1, "patience": 0, "discriminator_steps": 0, "control_steps": 0},
         **{"steps": 0, "critic_steps": 0, "negatives": 1, "refill": 1},
         **{"mle_lr": 0, "lr": 0, "discriminator_lr": 0, "clip_norm": 0, "kl": 0},

@@ -18,7 +18,7 @@ from multigen.engine.distributed import shared_rows
 from multigen.text import fables, metrics
 from multigen.text.bleu import References, self_bleu
 from multigen.text.datasets import Corpus
-from multigen.text.decoding import log_probs, sample, token_mask
+from multigen.text.decoding import log_probs, rows_within, sample, token_mask
 from multigen.text.metrics import split_words
 from multigen.text.networks.generators import LSTM, Generator
 from multigen.text.synthesis.language_model import train_scorer
@@ -74,15 +74,21 @@ class Evaluator:
         return torch.cat([sample(G, part, info.last, info.pad, temperature=temperature).cpu() for part in parts])
 
     @torch.no_grad()
-    def log_likelihood(self, G: Generator, tokens: Tensor, temperature: float = 1.0) -> tuple[Tensor, Tensor]:
-        """log p of each text (n, T), nats, and its number of tokens: (n,) each, on the CPU. Ranks
-        share the work, so all must call it."""
+    def log_likelihood(
+        self, G: Generator, tokens: Tensor, temperature: float = 1.0, given: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """log p of each text (n, T), nats, and its number of tokens: (n,) each, on the CPU; of
+        conversations, of the answers after the `given` tokens (n,). Ranks share the work, so all
+        must call it."""
         device = next(G.parameters()).device
 
         def some(rows: slice) -> list[Tensor]:
-            sums = []
-            for part in tokens[rows].split(TOGETHER):
-                mask = token_mask(part, self.info.last)
+            sums, some = [], rows_within(self.info.tokens, tokens.shape[1], TOGETHER)
+            parts = tokens[rows].split(some)
+            for part, before in zip(
+                parts, [None] * len(parts) if given is None else given[rows].split(some), strict=True
+            ):
+                mask = token_mask(part, self.info.last, before)
                 sums.append(((log_probs(G, part.to(device), temperature).cpu() * mask).sum(1), mask.sum(1)))
             return [torch.cat(parts) for parts in zip(*sums, strict=True)]
 
@@ -91,7 +97,8 @@ class Evaluator:
 
     def validation_nll(self, G: Generator) -> float:
         """-log p of the validation texts, nats per token."""
-        totals, counts = self.log_likelihood(G, self.corpus.validation[:VALIDATED])
+        given = self.corpus.given[1][:VALIDATED] if self.corpus.given else None
+        totals, counts = self.log_likelihood(G, self.corpus.validation[:VALIDATED], given=given)
         return -totals.sum().item() / counts.sum().item()
 
     def texts(self, G: Generator, n: int) -> list[str]:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from multigen.engine.evaluation import Evaluation
 from multigen.errors import ConfigError
-from multigen.text.decoding import log_probs
+from multigen.text.decoding import log_probs, rows_within
 from multigen.text.synthesis.writer import Writer
 
 __all__ = ["evaluate_texts"]
@@ -63,8 +63,9 @@ def _log_likelihoods(writer: Writer, ids: Sequence[Sequence[int]]) -> list[float
     windows = [(i, row[start : start + length]) for i, row in enumerate(ids) for start in range(0, len(row), length)]
     windows.sort(key=lambda window: len(window[1]))
     sums = [0.0] * len(ids)
-    for first in range(0, len(windows), TOGETHER):
-        some = windows[first : first + TOGETHER]
+    together = rows_within(len(writer.tokenizer or ()) + len(writer.classes), length, TOGETHER)
+    for first in range(0, len(windows), together):
+        some = windows[first : first + together]
         widest = max(len(row) for _, row in some)
         tokens = torch.tensor([[*row, *[writer.pad] * (widest - len(row))] for _, row in some], device=device)  # (B, T)
         token_log_probs: Tensor = log_probs(writer.G, tokens).double().cpu()

@@ -21,6 +21,7 @@ from multigen.storage.gguf import GGUFFile
 from multigen.storage.model_folder import ModelFolder, write_model
 from multigen.storage.reading import WEIGHTS
 from multigen.tasks.loading import load_network, plan_network
+from multigen.text.conversations import OPENING
 from multigen.text.datasets import TextInfo
 from multigen.text.networks import llama
 from multigen.text.networks.descriptions import describe, to_config
@@ -59,7 +60,9 @@ class Pretrained:
             f"{folder.path}, G",
             folder.device,
         )
-        return Writer(G, tokenizer, min(LENGTH, G.model.config.max_position_embeddings), tokenizer.end, tokenizer.pad)
+        length = min(LENGTH, G.model.config.max_position_embeddings)
+        answers = tokenizer.backend.token_to_id(OPENING) is not None
+        return Writer(G, tokenizer, length, tokenizer.end, tokenizer.pad, dialogue=answers)
 
 
 def model_folder(model: str) -> Path:

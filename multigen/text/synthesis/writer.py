@@ -10,6 +10,7 @@ from multigen.errors import ConfigError
 from multigen.memory import require
 from multigen.tasks.graph import Graph
 from multigen.tasks.ready import Ready
+from multigen.text.conversations import Message, answerable, encode_prompt
 from multigen.text.decoding import sample
 from multigen.text.networks.generators import Generator, check_length
 from multigen.text.tokenizers import Tokenizer
@@ -29,6 +30,7 @@ class Writer(Ready):
         end, pad: of `multigen.text.decoding.sample`.
         classes: names of the classes that it was trained with; none for an unconditional one. Their
             tokens follow those of the tokenizer, and a text begins with one.
+        dialogue: whether it was trained on conversations, and can answer messages.
     """
 
     task = "text-synthesis"
@@ -41,9 +43,10 @@ class Writer(Ready):
         end: int | None,
         pad: int,
         classes: tuple[str, ...] = (),
+        dialogue: bool = False,
     ):
         self.G, self.tokenizer, self.length, self.end, self.pad = G, tokenizer, length, end, pad
-        self.classes = classes
+        self.classes, self.dialogue = classes, dialogue
 
     def generate(
         self,
@@ -74,18 +77,65 @@ class Writer(Ready):
             ConfigError: a setting out of its range; an empty `stop`; a prompt that is too long, or
                 of words the model does not know.
         """
+        begin = [*self._class(label, bool(prompt)), *self._encode(prompt)]
+        stops = [stop] if isinstance(stop, str) else [*stop]
+        rows = self._sampled(begin, n, seed, temperature, top_k, top_p, length, stops)
+        written = len(self._decode(begin)) if begin else 0
+        return [_stopped(self._decode(row), written, stops) for row in rows]
+
+    def answer(
+        self,
+        messages: Sequence[Message] | str,
+        n: int = 1,
+        seed: int = 0,
+        temperature: float = 1.0,
+        top_k: int = 0,
+        top_p: float = 1.0,
+        length: int = 0,
+        stop: Sequence[str] = (),
+    ) -> list[str]:
+        """n answers to the last message of a conversation, or to a single message. Arguments as of
+        `generate`; `length` includes all messages.
+
+        Raises ConfigError for a model that was not trained on conversations, messages of user and
+        assistant that do not alternate or do not end with the user's, and as `generate`.
+        """
+        if not self.dialogue or self.tokenizer is None:
+            raise ConfigError(
+                "the model was not trained on conversations; leave --chat out, or train on --data of messages"
+            )
+        said = [{"role": "user", "content": messages}] if isinstance(messages, str) else [*messages]
+        begin = encode_prompt(answerable(said), self.tokenizer)
+        stops = [stop] if isinstance(stop, str) else [*stop]
+        rows = self._sampled(begin, n, seed, temperature, top_k, top_p, length, stops)
+        return [_stopped(self._decode(row[len(begin) :]), 0, stops).strip() for row in rows]
+
+    def fits(self, messages: Sequence[Message], length: int = 0) -> bool:
+        """Whether an answer to messages fits after them into `length` tokens; 0: as in training."""
+        return self.tokenizer is None or len(encode_prompt(messages, self.tokenizer)) < (length or self.length)
+
+    def _sampled(
+        self,
+        begin: list[int],
+        n: int,
+        seed: int,
+        temperature: float,
+        top_k: int,
+        top_p: float,
+        length: int,
+        stops: Sequence[str],
+    ) -> list[list[int]]:
+        """n sequences that begin with some tokens. Raises ConfigError as `generate`."""
         if n < 1:
             raise ConfigError(f"n {n}: expected 1 text or more")
         if not -(2**63) <= seed < 2**63:
             raise ConfigError(f"seed {seed}: expected a whole number of at most 64 bits, such as 0")
         if length < 0:
             raise ConfigError(f"length {length}: expected a number of tokens, or 0 for as many as in training")
-        stops = [stop] if isinstance(stop, str) else [*stop]
         if not all(stops):
             raise ConfigError("stop '': expected some text; leave it out to end as the model does")
         length = length or self.length
         check_length(self.G, length)
-        begin = [*self._class(label, bool(prompt)), *self._encode(prompt)]
         if len(begin) >= length:
             raise ConfigError(
                 f"prompt of {len(begin)} tokens: expected fewer than {length}; shorten it, or raise --length"
@@ -96,13 +146,11 @@ class Writer(Ready):
         )
         device, draw = next(self.G.parameters()).device, torch.Generator().manual_seed(seed)
         prefix = torch.tensor(begin, device=device)[None]  # (1, P)
-        texts: list[str] = []
-        while len(texts) < n:
-            uniform = torch.rand(min(TOGETHER, n - len(texts)), length, generator=draw).to(device)
-            tokens = sample(self.G, uniform, self.end, self.pad, prefix, temperature, top_k, top_p)
-            texts += map(self._decode, tokens.tolist())
-        written = len(self._decode(begin)) if begin else 0
-        return [_stopped(text, written, stops) for text in texts]
+        rows: list[list[int]] = []
+        while len(rows) < n:
+            uniform = torch.rand(min(TOGETHER, n - len(rows)), length, generator=draw).to(device)
+            rows += sample(self.G, uniform, self.end, self.pad, prefix, temperature, top_k, top_p).tolist()
+        return rows
 
     def sheet(self, n: int, seed: int = 0) -> list[str]:
         """n texts to look at. The same seed gives the same texts. Raises ConfigError as

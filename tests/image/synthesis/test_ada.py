@@ -156,6 +156,14 @@ def test_the_probability_rises_and_falls_by_equal_moves_between_0_and_1() -> Non
     assert adapted_share(0.0, -1.0, 0.6, 0.01) == 0.0 and adapted_share(0.995, 1.0, 0.6, 0.01) == 1.0
 
 
+def test_precision_is_that_of_the_draws_not_of_autocast() -> None:
+    image = torch.rand(4, 3, 16, 16) * 2 - 1
+    rand = lambda name, *shape: draws(4)(name, *shape).float()  # noqa: E731
+    expected = diff_augment(image, ("bgc",), rand, "s", 0.9)
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close(diff_augment(image, ("bgc",), rand, "s", 0.9), expected)
+
+
 def test_policies_may_be_mixed() -> None:
     assert parse_policy("bg,cutout") == ("bg", "cutout")
     image = torch.randn(2, 3, 16, 16)

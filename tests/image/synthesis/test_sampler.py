@@ -170,6 +170,14 @@ def test_a_walk_passes_every_picture_and_returns() -> None:
     assert levels(sampler.interpolate(1, frames=3, seed=5), stops[[0, 0, 0]]) <= 1
 
 
+def test_a_walk_through_kept_pictures() -> None:
+    sampler = ImageSampler(Network(classes=3).double(), 8, ("a", "b", "c"))
+    walk = sampler.interpolate(frames=4, seed=5, through=(7, 2))
+    assert len(walk) == 8 and levels(walk[::4], sampler.sample(8, seed=5)[[7, 2]]) <= 1
+    with pytest.raises(ConfigError, match="sample -1: expected numbers of 0 or more"):
+        sampler.interpolate(seed=5, through=(3, -1))
+
+
 def test_lengths_along_a_walk_are_those_of_latents() -> None:
     class Recorder(Network):
         def forward(self, z: Tensor, label: Tensor | None = None) -> Tensor:

@@ -12,11 +12,12 @@ import multigen
 from multigen.config import to_table
 from multigen.errors import CheckpointError, ConfigError
 from multigen.storage.model_folder import write_model
-from multigen.text.datasets import TextInfo, given_tokenizer
+from multigen.text.datasets import TextInfo
 from multigen.text.networks.generators import Generator
 from multigen.text.synthesis.seqgan import SeqGANConfig, SeqGANTrainer
 from multigen.text.synthesis.writer import Writer
 from multigen.text.tokenizers import Tokenizer
+from multigen.text.vocabularies import given_tokenizer
 
 TEXTS = ["The old fox saw a hen.", "A crow sat by the old mill, and sang.", "The hen ran to the mill."]
 
