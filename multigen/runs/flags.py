@@ -70,7 +70,14 @@ GROUPS = {
         *("expansion", "mapping_layers", "residual", "deviation", "style_mixing"),
         *("growth", "unshuffle", "group", "patch", "embedding", "heads", "filters", "dropout", "maxout"),
         *("upsample", "halvings", "recurrent", "positions", "post_filter", "hop", "n_fft", "bands"),
-        *("input_size", "discriminator_width", "discriminator_layers", "discriminator_norm", "discriminator_embedding"),
+        *(
+            "input_size",
+            "discriminator_width",
+            "discriminator_layers",
+            "discriminator_norm",
+            "discriminator_embedding",
+            "frozen_features",
+        ),
         *("waveform", "shuffle", "spectra", "spectral_width", "shift_frames", "spectrum_width"),
     ),
     "losses": (
