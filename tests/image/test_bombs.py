@@ -226,7 +226,7 @@ def test_an_archive_that_unpacks_to_more_than_cifar_has_is_refused(
         member.size = 2 << 20
         archive.addfile(member, io.BytesIO(bytes(2 << 20)))
     with pytest.raises(DataError, match=r"is not CIFAR-10's binary archive \(more than 1,048,576 bytes in it\)"):
-        multigen.image.arrays.read_arrays(path, "train", 32)
+        multigen.image.arrays.read_arrays(path, "train", (32, 32))
 
 
 def test_random_pixels_pass_through(tmp_path: Path) -> None:
