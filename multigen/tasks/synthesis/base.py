@@ -279,6 +279,7 @@ class SynthesisTrainer(Trainer[C]):
         return [Stage("adversarial", self.config.steps, self.updates(), best=best, controls=self.controls())]
 
     def controls(self) -> list[Control]:
+        """Those of its stage: that which detects mode collapse."""
         return [self.collapse()]
 
     def collapse(self) -> Control:

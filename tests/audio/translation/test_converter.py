@@ -1,6 +1,7 @@
 """Converting a voice: the length to the sample, parts equal to the whole, silence, what is refused,
 speakers by name."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,10 @@ def test_of_more_speakers_each_may_be_the_target(tmp_path: Path) -> None:
     model: Any = multigen.load(untrained(tmp_path / "run", ("F1", "F2", "M1"), strength=0.05))
     sound = utterance("F2", 0, rate=RATE).sound
     made = [model.translate(sound, to=name) for name in model.speakers]
+    assert model.to("M1").for_pitch(math.log(180)).pair == (1, 2) and model.to("M1").for_pitch(math.log(210)).pair == (
+        0,
+        2,
+    )
     assert not any(torch.equal(a, b) for i, a in enumerate(made) for b in made[:i])
 
 
