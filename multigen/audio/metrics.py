@@ -16,6 +16,7 @@ from torch import Tensor
 
 from multigen.audio import spectral, world
 from multigen.audio.checks import check_rate, checked, not_silent, require
+from multigen.audio.recognition import word_error
 from multigen.audio.speech_metrics import (
     aligned,
     distillmos,
@@ -47,6 +48,7 @@ __all__ = [
     "speaker_similarity",
     "stoi",
     "voicing_error",
+    "word_error",
     "world_mel_cepstral_distortion",
 ]
 
@@ -93,6 +95,9 @@ DEFINITIONS = {
     "dnsmos_sig": "As dnsmos, of the speech itself (SIG).",
     "dnsmos_bak": "As dnsmos, of the background (BAK).",
     "dnsmos_p808": "DNSMOS P.808, overall: as dnsmos, by its other network.",
+    "word_error": "Share of the words that a recogniser (PocketSphinx's model of US English, at 16 kHz) reads in the reference "
+    "and not in the recording: insertions, deletions and replacements over the number of words read in the reference, so that a "
+    "recording beside itself has 0; mean over recordings.",
     "distillmos": "DistillMOS (version 7, the distillmos package), a predicted opinion score of 1 to 5 without a reference, "
     "windows of 7.68 s at 16 kHz; mean over recordings.",
 }
@@ -216,6 +221,7 @@ METRICS: dict[str, Callable[[Tensor, Tensor, int], Tensor]] = {
     "dnsmos_sig": lambda prediction, target, rate: dnsmos(prediction, rate, "sig"),
     "dnsmos_bak": lambda prediction, target, rate: dnsmos(prediction, rate, "bak"),
     "dnsmos_p808": lambda prediction, target, rate: dnsmos(prediction, rate, "p808"),
+    "word_error": word_error,
     "distillmos": lambda prediction, target, rate: distillmos(prediction, rate),
 }
 """Metric name -> function of prediction, target and rate."""
@@ -228,6 +234,7 @@ PACKAGES = {
     **dict.fromkeys(("dnsmos", "dnsmos_sig", "dnsmos_bak", "dnsmos_p808"), DNSMOS),
     "stoi": ("torchmetrics", "pystoi"),
     "speaker_similarity": ("resemblyzer",),
+    "word_error": ("pocketsphinx",),
     "distillmos": ("distillmos",),
 }
 """Metric name -> the optional packages that it needs."""
@@ -283,7 +290,7 @@ def _check_defined(metric: str, rate: int) -> None:
         pesq_mode(rate, metric.removeprefix("pesq").removeprefix("_"))
     elif PACKAGES.get(metric) == WORLD:
         world.check_rate(rate)
-    elif metric.startswith(("dnsmos", "distillmos", "speaker_similarity")):
+    elif metric.startswith(("dnsmos", "distillmos", "speaker_similarity", "word_error")):
         check_rate(metric, metric, rate, (16_000,))
 
 

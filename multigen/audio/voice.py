@@ -24,11 +24,13 @@ __all__ = [
     "DIPHTHONGS",
     "RATES",
     "SPEAKERS",
+    "UPPER",
     "VOWELS",
     "Phone",
     "Speaker",
     "Utterance",
     "hop_of",
+    "response",
     "sentence",
     "utterance",
 ]
@@ -315,7 +317,7 @@ def _smooth(x: Tensor, ms: float) -> Tensor:
 # -------------------------------------------------------------------------------------------------------- how it sounds
 
 
-def _tract(frequency: Tensor, formants: Tensor) -> Tensor:
+def response(frequency: Tensor, formants: Tensor) -> Tensor:
     """Complex frequency response of a vocal tract: frequencies (N, K) or (K,), formants (N, 8) ->
     (N, K). 1 at 0 Hz."""
     gain = torch.ones(len(formants), frequency.shape[-1], dtype=torch.complex128)
@@ -332,7 +334,7 @@ def _voiced(tracks: _Tracks, speaker: Speaker, rate: int) -> Tensor:
     frequency = tracks.pitch[:, None] * number  # (N, K)
     slope = (frequency / 500) ** -(1 + speaker.tilt / 6)  # glottis and lips together fall by 6 dB an octave
     level = tracks.voice[:, None] * slope * ((top - frequency) / (0.05 * top)).clamp(0, 1)
-    gain = _tract(frequency, tracks.formants) * level  # (N, K)
+    gain = response(frequency, tracks.formants) * level  # (N, K)
     step = torch.arange(hop, dtype=torch.float64) / hop  # (hop,)
     f0 = _between_frames(tracks.pitch, step).flatten()  # (T,)
     angle = 2 * math.pi * (f0.cumsum(0) - f0 / 2) / rate
@@ -361,6 +363,6 @@ def _noise(tracks: _Tracks, speaker: Speaker, rate: int, generator: torch.Genera
     frequency = torch.fft.rfftfreq(2 * hop, 1 / rate, dtype=torch.float64)  # (F,)
     low, high = tracks.band.split(1, 1)  # (N, 1)
     band = (1 + (low / frequency.clamp(min=1)) ** 8).rsqrt() * (1 + (frequency / high) ** 8).rsqrt()  # (N, F)
-    breath = _tract(frequency, tracks.formants) * (frequency / 1_500).clamp(max=1)
+    breath = response(frequency, tracks.formants) * (frequency / 1_500).clamp(max=1)
     gain = tracks.noise[:, None] * band + tracks.breath[:, None] * breath
     return torch.istft(spectrum * gain.T, 2 * hop, hop, window=window, length=n * hop)

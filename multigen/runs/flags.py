@@ -70,7 +70,14 @@ GROUPS = {
         *("expansion", "mapping_layers", "residual", "deviation", "style_mixing"),
         *("growth", "unshuffle", "group", "patch", "embedding", "heads", "filters", "dropout", "maxout"),
         *("upsample", "halvings", "recurrent", "positions", "post_filter", "hop", "n_fft", "bands"),
-        *("input_size", "discriminator_width", "discriminator_layers", "discriminator_norm", "discriminator_embedding"),
+        *(
+            "input_size",
+            "discriminator_width",
+            "discriminator_layers",
+            "discriminator_norm",
+            "discriminator_embedding",
+            "frozen_features",
+        ),
         *("waveform", "shuffle", "spectra", "spectral_width", "shift_frames", "spectrum_width"),
     ),
     "losses": (
@@ -95,10 +102,11 @@ GROUPS = {
     ),
     "optimisation": (
         *("betas", "beta2", "discriminator_lr", "clip_norm", "critic_steps", "freeze", "ema", "half_life"),
+        *("top_k", "top_k_decay"),
         *("pretrain_steps", "pretrain_lr", "constant_lr", "mle_steps", "mle_lr", "patience", "begin_from"),
         *("l1_steps", "discriminator_steps", "control_steps", "negatives", "refill"),
     ),
-    "evaluation": ("samples", "features", "lm_steps", "prompt"),
+    "evaluation": ("samples", "features", "keep_discriminator", "lm_steps", "prompt"),
 }
 """Settings by group. A user's own method's settings outside all groups are shown as `other`."""
 NAMES = {"start": "from"}

@@ -79,15 +79,15 @@ class AudioTranslationConfig(TranslationConfig):
     """Channels of the generator."""
     blocks: int = 6
     """ConvNeXt blocks of the generator."""
-    discriminator_width: int = 16
-    """Channels of the discriminator's first layer."""
+    discriminator_width: int = 128
+    """Channels of the discriminators."""
     batch: int = 8
     """Segments of each speaker per step, over all processes."""
     steps: int = 20_000
     """Training steps."""
-    lr: float = 2e-4
+    lr: float = 5e-4
     """Learning rate of the generator; falls to 0 in the second half."""
-    discriminator_lr: float = 1e-4
+    discriminator_lr: float = 5e-4
     """That of the discriminators; falls alike."""
     ema: float = 0.999
     """Decay of the running average of the generator; 0: none."""

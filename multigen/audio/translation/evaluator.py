@@ -15,7 +15,9 @@ from multigen.audio.recordings import Recording
 from multigen.audio.spectral import mfcc
 from multigen.audio.spectrograms import SECONDS, loudest, side_by_side
 from multigen.audio.speech_metrics import path_between
+from multigen.audio.translation import known
 from multigen.audio.translation.speakers import sentence_of
+from multigen.audio.voice import SPEAKERS
 from multigen.console import counted, say, say_once
 from multigen.data.datasets import hash_of
 from multigen.engine.distributed import all_sum, rank, world
@@ -30,7 +32,7 @@ __all__ = ["VoiceSet", "comparison", "definitions", "measured", "score", "set_of
 LONGEST = 30.0  # seconds of a recording that are measured
 HOPS = 80  # frames a second of pitch
 BESIDE = ("mcd_dtw", "mcd_world_dtw")  # of the target's own recording of the sentence
-ALONE = ("dnsmos",)
+ALONE = ("dnsmos", "word_error")  # of the source, or of nothing
 SAME = ("pesq", "si_sdr")  # of the target's recording, to which the model has nothing to do
 OWN = {
     "f0_error_dtw": "Root mean square error of f0 in cents beside the target's own recording of the sentence, over the steps of "
@@ -44,6 +46,8 @@ OWN = {
     "tracker; mean over recordings.",
     "target_similarity": "Speaker similarity (see speaker_similarity) of a conversion and a recording of the target.",
     "source_similarity": "Speaker similarity (see speaker_similarity) of a conversion and its source.",
+    "similarity_gain": "target_similarity less source_similarity: above 0, a conversion is more like the target than like its "
+    "source.",
     "same_pesq": "PESQ of a recording of the target, converted to the target, beside itself: what is lost on the way.",
     "same_si_sdr": "Scale-invariant signal-to-distortion ratio, dB, of a recording of the target, converted to the target, "
     "beside itself. Sound made of mels has phases of its own, so it is low in any case.",
@@ -63,6 +67,8 @@ class VoiceSet:
     targets: Sequence[Tensor]
     paired: bool
     target_names: tuple[str, ...] = ()
+    embedded: bool = False
+    """Whether they are the speaking machine's, of which everything is known."""
 
     def turned(self) -> "VoiceSet":
         """With inputs and targets exchanged."""
@@ -97,7 +103,8 @@ def set_of(
             )
     sounds = [[each.part(0, int(LONGEST * rate))[0] for each in of] for of in chosen]
     names = [tuple(each.name for each in of) for of in chosen]
-    return VoiceSet(name, rate, speakers, names[0], sounds[0], sounds[1], bool(shared), names[1])
+    embedded = {*speakers} <= {*SPEAKERS} and all(each.startswith("voice/") for each in names[0] + names[1])
+    return VoiceSet(name, rate, speakers, names[0], sounds[0], sounds[1], bool(shared), names[1], embedded)
 
 
 def measured(rate: int) -> tuple[str, ...]:
@@ -114,7 +121,7 @@ def measured(rate: int) -> tuple[str, ...]:
 
 def definitions(metrics: Sequence[str]) -> dict[str, str]:
     """Definitions of the metrics of `score`."""
-    return {metric: DEFINITIONS[metric] for metric in (*BESIDE, *ALONE) if metric in metrics} | OWN
+    return {metric: DEFINITIONS[metric] for metric in (*BESIDE, *ALONE) if metric in metrics} | OWN | known.DEFINITIONS
 
 
 def score(
@@ -170,6 +177,7 @@ class _Table:
         """Voiced frames, and sums of log f0 and its square."""
         self.reasons: dict[str, str] = {}
         self.without: set[str] = set()
+        self._last: tuple[Tensor, dict[str, float]] | None = None
 
     def _functions(self) -> dict[str, Callable[[Tensor, int], float]]:
         """Metric -> function of a conversion and its number."""
@@ -183,13 +191,30 @@ class _Table:
             result |= {metric: against(metric, items.targets) for metric in BESIDE if metric in self.extras}
             result["f0_error_dtw"] = lambda sound, i: _pitch_error(sound, items.targets[i], rate)
         result["voicing_error"] = lambda sound, i: _voicing_error(sound, items.inputs[i], rate)
+        if items.embedded:
+            result |= {metric: self._known(metric) for metric in known.DEFINITIONS}
         if "speaker_similarity" in self.extras:  # not of the same sentence, whose sounds are alike too
             n = len(items.targets)
             result["target_similarity"] = lambda sound, i: against("speaker_similarity", items.targets)(
                 sound, (i + 1) % n
             )
             result["source_similarity"] = against("speaker_similarity", items.inputs)
-        return result | {metric: against(metric, items.inputs) for metric in ALONE if metric in self.extras}
+        return result | {metric: against(metric, items.inputs) for metric in self._alone()}
+
+    def _alone(self) -> list[str]:
+        """Without words of the speaking machine, whose sentences are nonsense."""
+        return [each for each in ALONE if each in self.extras and not (each == "word_error" and self.items.embedded)]
+
+    def _known(self, metric: str) -> Callable[[Tensor, int], float]:
+        items = self.items
+
+        def value(sound: Tensor, i: int) -> float:
+            if self._last is None or self._last[0] is not sound:
+                vowels = known.vowels_of(items.names[i], items.rate)
+                self._last = sound, known.measured(sound, vowels, items.speakers[1], items.rate)
+            return self._last[1][metric]
+
+        return value
 
     def add(self, i: int, sound: Tensor, same: Translate | None) -> None:
         for metric, function in self.functions.items():
@@ -229,6 +254,8 @@ class _Table:
         for column, metric in enumerate(self.metrics):
             if metric not in self.without and usable[:, column].any():
                 result[metric] = float(self.values[usable[:, column], column].mean())
+        if "target_similarity" in result and "source_similarity" in result:
+            result["similarity_gain"] = result["target_similarity"] - result["source_similarity"]
         return result
 
     def pitch(self, target: Pitch) -> dict[str, float]:

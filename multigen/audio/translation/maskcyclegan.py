@@ -38,10 +38,12 @@ __all__ = ["PRESETS", "MaskCycleGANConfig", "MaskCycleGANTrainer"]
 class MaskCycleGANConfig(AudioTranslationConfig):
     mask: int = 32
     """Frames in a row that are hidden at most, drawn evenly from 0."""
-    cycle_weight: float = 10.0
-    """Weight of the mean absolute error of features that were converted there and back."""
-    identity_weight: float = 5.0
-    """Weight of the mean absolute error of features given to the generator of their own speaker."""
+    cycle_weight: float = 2.0
+    """Weight of the mean absolute error of features that were converted there and back (10 in the
+    paper)."""
+    identity_weight: float = 1.0
+    """Weight of the mean absolute error of features given to the generator of their own speaker (5
+    in the paper)."""
     identity_share: float = 0.1
     """Part of the steps after which that weight is 0 (10,000 steps in the paper)."""
     second_weight: float = 1.0
@@ -60,16 +62,17 @@ class MaskCycleGANConfig(AudioTranslationConfig):
 
 PRESETS = {
     "tiny": MaskCycleGANConfig(
-        speakers=("F2", "M1"), rate=8_000, bands=40, segment=32, width=16, blocks=1, discriminator_width=4, batch=4,
+        speakers=("F1", "M2"), rate=8_000, bands=40, segment=32, width=16, blocks=1, discriminator_width=8, batch=4,
         test_size=2, steps=10,
     ),
     "laptop": MaskCycleGANConfig(
-        speakers=("F2", "M1"), width=96, blocks=4, batch=8, test_size=8, steps=1_500, lr=5e-4, discriminator_lr=2e-4,
+        speakers=("F1", "M2"), width=64, blocks=3, discriminator_width=96, batch=8, test_size=4, steps=2_000, lr=1e-3,
+        discriminator_lr=1e-3, mask=16, ema=0.99,
     ),
     "default": MaskCycleGANConfig(),
     "paper": MaskCycleGANConfig(
-        rate=22_050, hop=256, n_fft=1024, width=256, blocks=12, discriminator_width=128, batch=1, steps=500_000,
-        identity_share=0.02, ema=0.0,
+        rate=22_050, hop=256, n_fft=1024, width=256, blocks=12, discriminator_width=512, batch=1, cycle_weight=10.0,
+        identity_weight=5.0, identity_share=0.02, lr=2e-4, discriminator_lr=1e-4, ema=0.0, steps=500_000,
     ),
 }  # fmt: skip
 
@@ -93,7 +96,10 @@ class MaskCycleGANTrainer(AudioTranslationTrainer[MaskCycleGANConfig]):
 
     def networks(self) -> dict[str, torch.nn.Module]:
         width = self.config.discriminator_width
-        return {"G": self.generator(), **{name: FeatureDiscriminator(self.known, width) for name in self.critic_names}}
+        return {
+            "G": self.generator(),
+            **{name: FeatureDiscriminator(self.rows, self.known, width) for name in self.critic_names},
+        }
 
     def optimisers(self) -> dict[str, Optimiser]:
         c = self.config
@@ -177,6 +183,7 @@ class MaskCycleGANTrainer(AudioTranslationTrainer[MaskCycleGANConfig]):
         return self.G(b, about_a).to(a.dtype), self.G(a, about_b).to(a.dtype)
 
     def parallel_discriminator_loss(self, batch: Batch, step: Step) -> Terms:
+        """Of recordings and conversions, both with the speakers that they are of."""
         a, b = self.features("A", batch, step), self.features("B", batch, step)
         with torch.no_grad():
             fake_a, fake_b = self.pairs(batch, step)

@@ -1,5 +1,5 @@
-"""Networks of voice conversion: a generator of features over time, and a discriminator of patches
-of them, both told whose voice it is."""
+"""Networks of voice conversion: a generator of features over time, and a discriminator of parts of
+them, both told whose voice it is."""
 
 from itertools import pairwise
 
@@ -13,7 +13,7 @@ __all__ = ["FeatureDiscriminator", "Generator", "least_segment"]
 
 SPEAKER = 32  # numbers that stand for a speaker
 SLOPE = 0.2  # of the leaky rectifier
-LAYERS = 3  # of the discriminator that halve rows and frames
+LAYERS = 2  # of the discriminator that halve the frames
 
 
 class SpeakerEncoder(nn.Module):
@@ -60,24 +60,25 @@ class Generator(nn.Module):
 
 
 class FeatureDiscriminator(nn.Module):
-    """Features (B, rows, N), and what is known of a speaker (B, known) -> logits of patches (B, 1,
-    rows / 8, N / 8): strided convolutions over rows and frames, and for the speaker the projection
-    of Miyato and Koyama 2018, arXiv:1802.05637."""
+    """Features (B, rows, N), and what is known of a speaker (B, known) -> logits (B, 1, N / 4): by
+    strided convolutions over frames, and for the speaker the projection of Miyato and Koyama 2018,
+    arXiv:1802.05637. Each row has weights of its own: convolutions over rows would not see that all
+    formants are higher."""
 
-    def __init__(self, known: int, width: int):
+    def __init__(self, rows: int, known: int, width: int):
         super().__init__()
-        widths = [1, *(width * 2**i for i in range(LAYERS))]
+        widths = [rows, *[width] * (LAYERS + 1)]
         self.layers = nn.ModuleList(
-            nn.Conv2d(a, b, 5 if i == 0 else 3, 2, 2 if i == 0 else 1) for i, (a, b) in enumerate(pairwise(widths))
+            nn.Conv1d(a, b, 5, 2 if i else 1, padding=2) for i, (a, b) in enumerate(pairwise(widths))
         )
-        self.head = nn.Conv2d(widths[-1], 1, 3, padding=1)
-        self.speaker, self.project = SpeakerEncoder(known), nn.Linear(SPEAKER, widths[-1])
+        self.head = nn.Conv1d(width, 1, 3, padding=1)
+        self.speaker, self.project = SpeakerEncoder(known), nn.Linear(SPEAKER, width)
 
     def forward(self, features: Tensor, about: Tensor) -> Tensor:
-        h = features[:, None]
+        h = features
         for layer in self.layers:
             h = leaky_relu(layer(h), SLOPE)
-        whose = self.project(self.speaker(about))[:, :, None, None]
+        whose = self.project(self.speaker(about))[:, :, None]
         return self.head(h) + (whose * h).mean(1, keepdim=True)
 
 

@@ -4,6 +4,7 @@ becomes W + s B A with small trained A and B."""
 import copy
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from multigen.errors import ConfigError
@@ -50,6 +51,25 @@ class Adapted(Transformer):
             if hasattr(layer, "get_delta_weight"):
                 state[f"{name}.weight"] = state[f"{name}.weight"] + layer.get_delta_weight("default").detach()
         return state
+
+    @property
+    def width(self) -> int:
+        """H of `features`."""
+        return self.model.config.hidden_size
+
+    @torch.no_grad()
+    def features(self, tokens: Tensor) -> Tensor:
+        """Last hidden states of the frozen model, without adapters, once it has read each token of
+        (B, T): (B, T, H)."""
+        layers: list[Any] = [module for module in self.modules() if hasattr(module, "get_delta_weight")]
+        try:
+            for layer in layers:
+                layer._disable_adapters = True  # `enable_adapters(False)` would freeze them too
+            begun = torch.cat([torch.full_like(tokens[:, :1], self.start), tokens], 1)
+            return self.model.base_model(input_ids=begun, use_cache=False).last_hidden_state[:, 1:]
+        finally:
+            for layer in layers:
+                layer._disable_adapters = False
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Adapted":
         memo |= {id(p): p for name, p in self.named_parameters() if ".lora_" not in name}

@@ -10,7 +10,7 @@ from multigen.errors import ConfigError
 from multigen.losses.adversarial import at_least_float32
 from multigen.text.networks.generators import shifted
 
-__all__ = ["SEQGAN_FILTERS", "Convolutional", "Recurrent"]
+__all__ = ["SEQGAN_FILTERS", "Convolutional", "OnFeatures", "Recurrent"]
 
 SEQGAN_FILTERS = (
     *((1, 100), (2, 200), (3, 200), (4, 200), (5, 200), (6, 100), (7, 100), (8, 100), (9, 100), (10, 100)),
@@ -81,3 +81,15 @@ class Recurrent(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         x, _ = self.lstm(self.embedding(shifted(tokens, 0) if self.before else tokens))  # (B, T, width)
         return self.output(x).squeeze(2)  # (B, T)
+
+
+class OnFeatures(nn.Module):
+    """Features of tokens (B, T, H) -> a logit of each token (B, T): a perceptron with one hidden
+    layer. The features of a pretrained causal model already depend on all tokens before."""
+
+    def __init__(self, features: int, width: int):
+        super().__init__()
+        self.hidden, self.output = nn.Linear(features, width), nn.Linear(width, 1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        return self.output(relu(self.hidden(features))).squeeze(2)  # (B, T)

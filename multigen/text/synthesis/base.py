@@ -53,7 +53,7 @@ from multigen.text.networks.pretrained import DESCRIPTION, load_described, load_
 from multigen.text.synthesis.answers import answers, evaluate_answers
 from multigen.text.synthesis.config import TextSynthesisConfig
 from multigen.text.synthesis.evaluation import evaluate_models
-from multigen.text.synthesis.evaluator import Evaluator
+from multigen.text.synthesis.evaluator import VALIDATED, Evaluator
 from multigen.text.synthesis.writer import Writer
 from multigen.text.tokenizers import read_tokenizer
 from multigen.text.vocabularies import given_tokenizer
@@ -150,7 +150,8 @@ class TextSynthesisTrainer(Trainer[C]):
         if c.pretrained and Path(c.pretrained).expanduser().exists():
             self.files = {"pretrained": fingerprint(Path(c.pretrained).expanduser())}
         self.check_data()
-        self.evaluator = Evaluator(self.corpus, c.samples, c.lm_steps, self.run.seed)
+        validated = c.samples if c.network == "pretrained" else VALIDATED  # which takes long to read them
+        self.evaluator = Evaluator(self.corpus, c.samples, c.lm_steps, self.run.seed, validated)
         if self.corpus.given and not c.mle_steps:
             raise ConfigError(f"mle_steps 0: conversations of {c.data} are learnt by likelihood; give --mle-steps")
         return TensorSource(
@@ -159,9 +160,10 @@ class TextSynthesisTrainer(Trainer[C]):
 
     def networks(self) -> dict[str, nn.Module]:
         c = self.config
-        if self.corpus.given:
-            return {"G": self.generator()}
-        nets: dict[str, nn.Module] = {"G": self.generator(), "D": self.discriminator()}
+        self.nets = nets = dict[str, nn.Module](G=self.generator())
+        if self.data_info.dialogue:
+            return nets
+        nets["D"] = self.discriminator()
         if c.baseline == "critic":
             nets["V"] = Recurrent(self.data_info.tokens, c.embedding, c.width, before=True)
         return nets
@@ -202,7 +204,7 @@ class TextSynthesisTrainer(Trainer[C]):
     def stages(self) -> list[Stage]:
         """All stages; of conversations maximum likelihood alone."""
         c = self.config
-        if self.corpus.given:
+        if self.data_info.dialogue:
             return [self.likelihood_stage()]
         return [
             self.likelihood_stage(),
@@ -312,7 +314,7 @@ class TextSynthesisTrainer(Trainer[C]):
     def preview(self, nets: Mapping[str, nn.Module], folder: Path) -> None:
         """Eight samples, from the same random numbers each time; of conversations, eight
         answers."""
-        if self.corpus.given:
+        if self.data_info.dialogue:
             part = slice(8)
             G, given = self._generator_of(nets), self.corpus.given[1][part]
             shown = answers(G, self.corpus, self.corpus.validation[part], given)
@@ -324,7 +326,7 @@ class TextSynthesisTrainer(Trainer[C]):
     def score(self) -> Evaluation:
         """All models of the run; see `evaluate_models`, and `evaluate_answers` for
         conversations."""
-        if self.corpus.given:
+        if self.data_info.dialogue:
             return evaluate_answers(self.evaluator, self.trained_models(), self.folder)
         return evaluate_models(self.evaluator, self.trained_models(), self.folder, self.config.prompt)
 

@@ -23,7 +23,7 @@ from multigen.text.metrics import split_words
 from multigen.text.networks.generators import LSTM, Generator
 from multigen.text.synthesis.language_model import train_scorer
 
-__all__ = ["DEFINITIONS", "Evaluator", "split_words"]
+__all__ = ["DEFINITIONS", "VALIDATED", "Evaluator", "split_words"]
 
 LN2 = math.log(2)
 SEED = 20_000  # of the samples
@@ -53,11 +53,13 @@ class Evaluator:
         samples: number of samples that are measured.
         lm_steps: training steps of the language models that score texts.
         seed: of those language models.
+        validated: validation texts used for checkpoint selection, at most.
     """
 
-    def __init__(self, corpus: Corpus, samples: int, lm_steps: int, seed: int):
+    def __init__(self, corpus: Corpus, samples: int, lm_steps: int, seed: int, validated: int = VALIDATED):
         self.corpus, self.info, self.samples = corpus, corpus.info, samples
         self.lm_steps, self.seed = lm_steps, seed
+        self.validated = min(validated, VALIDATED)
         self.test = corpus.test[: min(TESTED, samples)]
         rng = torch.Generator().manual_seed(SEED)
         self.uniform = torch.rand(samples, corpus.train.shape[1], generator=rng)
@@ -97,8 +99,8 @@ class Evaluator:
 
     def validation_nll(self, G: Generator) -> float:
         """-log p of the validation texts, nats per token."""
-        given = self.corpus.given[1][:VALIDATED] if self.corpus.given else None
-        totals, counts = self.log_likelihood(G, self.corpus.validation[:VALIDATED], given=given)
+        given = self.corpus.given[1][: self.validated] if self.corpus.given else None
+        totals, counts = self.log_likelihood(G, self.corpus.validation[: self.validated], given=given)
         return -totals.sum().item() / counts.sum().item()
 
     def texts(self, G: Generator, n: int) -> list[str]:

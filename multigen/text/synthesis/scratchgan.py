@@ -25,7 +25,8 @@ from multigen.errors import ConfigError
 from multigen.losses.adversarial import at_least_float32
 from multigen.losses.policy_gradient import returns
 from multigen.text.decoding import token_mask
-from multigen.text.networks.discriminators import Recurrent
+from multigen.text.networks.adapters import Adapted
+from multigen.text.networks.discriminators import OnFeatures, Recurrent
 from multigen.text.synthesis.base import TextSynthesisTrainer
 from multigen.text.synthesis.config import TextSynthesisConfig
 
@@ -44,10 +45,18 @@ class ScratchGANConfig(TextSynthesisConfig):
     """What is subtracted from values: nothing, the mean of the other texts of the batch, or the
     output of a learned critic."""
 
+    frozen_features: bool = False
+    """D reads the hidden states of the pretrained model, as it is without adapters, in place of
+    tokens; needs `lora_rank`."""
+
     ranges = TextSynthesisConfig.ranges | {"mle_steps": 0, "discount": (0, 1), "betas": (0, BELOW_ONE)}
 
     def __post_init__(self):
         super().__post_init__()
+        if self.frozen_features and not (self.network == "pretrained" and self.lora_rank):
+            raise ConfigError(
+                "frozen_features: only a model with adapters is frozen; give --network pretrained --lora-rank 16"
+            )
         for name in ("control_steps", "kl"):
             if not self.mle_steps and (value := getattr(self, name)):
                 raise ConfigError(
@@ -81,14 +90,22 @@ class ScratchGANTrainer(TextSynthesisTrainer[ScratchGANConfig]):
 
     name = "scratchgan"
 
-    def discriminator(self) -> Recurrent:
-        return Recurrent(self.data_info.tokens, self.config.discriminator_embedding, self.config.width)
+    def discriminator(self) -> Recurrent | OnFeatures:
+        c, G = self.config, self.nets["G"]
+        if isinstance(G, Adapted) and c.frozen_features:
+            return OnFeatures(G.width, c.width)
+        return Recurrent(self.data_info.tokens, c.discriminator_embedding, c.width)
+
+    def logits(self, tokens: Tensor) -> Tensor:
+        """D's logit of each token (B, T), that it is real."""
+        if isinstance(self.G, Adapted) and self.config.frozen_features:
+            return at_least_float32(self.D(self.G.features(tokens)))
+        return at_least_float32(self.D(tokens))
 
     def discriminator_loss(self, batch: Batch, step: Step) -> Terms:
         """Cross-entropy of each token, as means over the tokens of all real and of all generated
         texts."""
-        real, fake = self.D(batch["real"]), self.D(batch["fake"])  # (B, T)
-        logits = {"real": -at_least_float32(real), "fake": at_least_float32(fake)}
+        logits = {"real": -self.logits(batch["real"]), "fake": self.logits(batch["fake"])}  # (B, T)
         masks = {name: token_mask(batch[name], self.data_info.last) for name in logits}
         return {name: ((softplus(x) * masks[name]).sum(), masks[name].sum()) for name, x in logits.items()}
 
@@ -97,7 +114,7 @@ class ScratchGANTrainer(TextSynthesisTrainer[ScratchGANConfig]):
         """R_t = sum over s >= t of gamma^(s - t) r_s with r = 2 D - 1, of each token of G's texts
         (B, T)."""
         mask = token_mask(tokens, self.data_info.last)
-        return returns(2 * torch.sigmoid(at_least_float32(self.D(tokens))) - 1, mask, self.config.discount)
+        return returns(2 * torch.sigmoid(self.logits(tokens)) - 1, mask, self.config.discount)
 
     def starts(self) -> dict[str, tuple[str, str]]:
         return super().starts() if self.config.mle_steps else {}

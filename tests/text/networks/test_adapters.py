@@ -52,6 +52,16 @@ def test_only_adapters_are_trained_and_saved(adapted: tuple[Transformer, Adapted
 
 
 @torch.no_grad()
+def test_features_are_those_of_the_frozen_model(adapted: tuple[Transformer, Adapted]) -> None:
+    model, G = adapted
+    features, after = G.features(TOKENS), G(TOKENS)
+    torch.testing.assert_close(model.logits(features)[:, :-1], model(TOKENS)[:, 1:])
+    assert features.shape == (2, 9, G.width) and not torch.allclose(
+        after, model(TOKENS), atol=1e-2
+    )  # they are on again
+
+
+@torch.no_grad()
 def test_copies_share_what_is_frozen(adapted: tuple[Transformer, Adapted]) -> None:
     _, G = adapted
     before, twin = G(TOKENS), copy.deepcopy(G)
@@ -68,7 +78,7 @@ def test_a_run_trains_adapters_and_writes_a_whole_model(tmp_path: Path, capsys: 
     path, run = gguf_files.small(tmp_path / "small.gguf"), tmp_path / "run"
     words = ["train", "scratchgan", "tiny", "--data", tmp_path / "book.txt", "--unit", "file", "--length", "16"]
     words += ["--network", "pretrained", "--pretrained", path, "--lora-rank", "2", "--kl", "0.1", "--batch", "4"]
-    words += ["--precision", "fp32", "--device", "cpu", "--samples", "10", "--mle-steps", "8"]
+    words += ["--frozen-features", "--precision", "fp32", "--device", "cpu", "--samples", "10", "--mle-steps", "8"]
     assert tiny.multigen([*words, "--out", run]) == 0, capsys.readouterr().err
     checkpoint = TensorFile.open(sorted((run / "checkpoints").glob("step-*/G.safetensors"))[-1])
     assert all(".lora_" in name for name in checkpoint)
@@ -87,3 +97,5 @@ def test_a_run_trains_adapters_and_writes_a_whole_model(tmp_path: Path, capsys: 
 def test_ranks_without_a_pretrained_model(capsys: pytest.CaptureFixture[str]) -> None:
     assert tiny.multigen(["train", "scratchgan", "tiny", "--lora-rank", "4"]) == 2
     assert "lora_rank 4: network lstm has no trained weights" in capsys.readouterr().err
+    assert tiny.multigen(["train", "scratchgan", "tiny", "--frozen-features"]) == 2
+    assert "give --network pretrained --lora-rank 16" in capsys.readouterr().err

