@@ -249,6 +249,7 @@ def test_figures_of_few_items_say_so() -> None:
     def remarks(samples: int, test: int) -> dict[str, str]:
         result: Any = Evaluator.__new__(Evaluator)
         result.samples, result.splits = samples, SimpleNamespace(test=Images(range(test)))
+        result.extractor_name, result.also, result.used_by_d = "classifier", (), ()
         return result.remarks()
 
     assert remarks(500, 500) == {}

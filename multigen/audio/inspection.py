@@ -44,6 +44,7 @@ SPEECH = {
     "vocoder": "of sentences: a model that makes sound of mel spectrograms",
     "extend": "one that adds the high frequencies of narrow recordings",
     "enhance": "one that removes noise",
+    "maskcyclegan": "one that says the same in another of these voices",
 }
 """Methods for recordings of speakers -> why."""
 QUIET_ENDS = 0.2  # share of a recording that --trim would leave out, from which on it is advised

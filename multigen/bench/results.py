@@ -21,7 +21,7 @@ from multigen.bench.recipe import Figure, Recipe, figures, read_recipe, read_res
 from multigen.catalogue import METHODS, MODALITIES, heading
 from multigen.console import markdown, show
 from multigen.engine.evaluation import metric_label
-from multigen.metrics.names import features_of, headlines, other_temperature, real, trained
+from multigen.metrics.names import features_of, headlines, other_setting, real, trained
 from multigen.runs.card import code, escaped
 from multigen.storage.files import write_whole, writing
 from multigen.storage.output import check_targets
@@ -193,7 +193,7 @@ def _baselines(rows: Mapping[str, Any]) -> list[str]:
 
 def _models(rows: Mapping[str, Any]) -> list[str]:
     """The best model of each stage, or without one the last."""
-    models = [name for name in rows if trained(name) and not other_temperature(name)]
+    models = [name for name in rows if trained(name) and not other_setting(name)]
     return [name for name in models if name.endswith("/best") or name.removesuffix("last") + "best" not in models]
 
 

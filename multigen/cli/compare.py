@@ -10,7 +10,7 @@ import tyro
 from multigen.cli.output import print_json
 from multigen.console import counted, printable, show, text_table
 from multigen.errors import ConfigError
-from multigen.metrics.names import other_temperature
+from multigen.metrics.names import other_setting
 from multigen.runs.options import Device, Json, Overwrite, cli
 from multigen.storage.files import writing
 
@@ -102,7 +102,7 @@ def _tables(found: dict[str, Any]) -> str:
 
 
 def _figures(figures: list[dict[str, Any]], names: list[str]) -> str:
-    rows = [f for f in figures if not other_temperature(f["row"])]
+    rows = [f for f in figures if not other_setting(f["row"])]
     if not rows:
         return "no metric was evaluated for two of the runs"
     lines = []
@@ -111,7 +111,7 @@ def _figures(figures: list[dict[str, Any]], names: list[str]) -> str:
         changes = ["-" if d is None else f"{d:+.4g} {verdict}".rstrip() for d, verdict in pairs]
         lines.append([f"{f['row']} {f['metric']}", *map(_cell, f["values"]), *changes[1:]])
     omitted = len(figures) - len(rows)
-    ending = f"\n{counted(omitted, 'values')} at other temperatures: see compare.json" if omitted else ""
+    ending = f"\n{counted(omitted, 'values')} at other temperatures or truncations: see compare.json" if omitted else ""
     if any(verdict in ("better", "worse") for f in figures for verdict in f["verdict"]):
         ending += "\nbetter and worse compare single runs: another seed may reverse small differences"
     return text_table(lines, ["metric", *names, *(f"{name} - {names[0]}" for name in names[1:])]) + ending

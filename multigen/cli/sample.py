@@ -7,7 +7,8 @@ import tyro
 
 from multigen.cli.loaded import load_for
 from multigen.cli.output import print_json
-from multigen.console import show
+from multigen.console import counted, show
+from multigen.errors import ConfigError
 from multigen.runs.options import Code, Device, Json, Model, Overwrite, cli
 
 __all__ = ["run"]
@@ -22,6 +23,7 @@ def run(args: list[str]) -> None:
         seed: int = 0,
         label: Annotated[str, tyro.conf.arg(name="class")] = "",
         truncation: float | None = None,
+        reject: bool = False,
         seconds: float | None = None,
         out: Path = Path("samples"),
         provenance: bool = True,
@@ -41,6 +43,9 @@ def run(args: list[str]) -> None:
                 as often as in the data.
             truncation: Truncation of the latents, or of styles (StyleGAN2, at most 1), such as 0.7:
                 smaller values give less varied, more typical samples.
+            reject: Discriminator rejection sampling: keep samples that D takes for real, as often
+                as its odds say, and print how many it kept. The model must hold D, as after
+                training with --keep-discriminator.
             seconds: Of sounds: pieces of this length, of windows along a walk through the latents,
                 each faded into the next.
             out: Folder of the results.
@@ -49,6 +54,10 @@ def run(args: list[str]) -> None:
                 the nearest below each.
         """
         sampler = load_for("sample", model, code, device)
+        if reject and seconds is not None:
+            raise ConfigError(f"--reject: D sees whole items, not pieces of {seconds:g} seconds; leave out one of them")
+        if reject:
+            sampler = sampler.with_rejection()
         about = {**sampler.origin, "seed": seed, "class": label or None, "truncation": truncation} if provenance else {}
         if recordings:
             sampler.show_beside(recordings)
@@ -58,11 +67,17 @@ def run(args: list[str]) -> None:
         sampler.check_out(n, out, overwrite)
         batches = sampler.batches(n, seed, label or None, truncation)
         line = sampler.save(batches, out, about, overwrite=overwrite, n=n)
+        kept = sampler.rejection and sampler.rejection.share
         if not json:
-            show(line)
+            show(
+                line
+                if kept is None
+                else f"{line}; D kept {kept:.0%} of {counted(sampler.rejection.tried, 'candidates')}"
+            )
             return
         files = [str(out / f"{i:04d}{sampler.suffix}") for i in range(n)]
         requested = {"seed": seed, "class": label or None, "truncation": truncation}
+        requested |= {} if kept is None else {"acceptance": kept}
         print_json({"model": model, **requested, "files": files, "together": str(sampler.overviews(out)[0])})
 
     cli(sample, "multigen sample", args)

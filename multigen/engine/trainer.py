@@ -69,7 +69,8 @@ class Trainer(Loop, Generic[C]):
     config_type: ClassVar[type]
     """Class of its configuration: C."""
     exports: ClassVar[Sequence[str]] = ("G",)
-    """Networks that inference needs."""
+    """Networks that inference needs; `optional`: those that it may use."""
+    optional: ClassVar[Sequence[str]] = ()
     sizes: ClassVar[Sequence[str]] = ()
     """Fields of the configuration of which a smaller value needs less memory."""
     budget: ClassVar[Sequence[str]] = ("steps",)
@@ -149,7 +150,7 @@ class Trainer(Loop, Generic[C]):
         return {}
 
     def exported(self, name: str) -> dict[str, Tensor]:
-        """The weights of a network as its model folder holds them."""
+        """A network's weights in the model folder; {} of an optional one that it does not hold."""
         return self.saved(name, self.plan[-1].name, "best")
 
     def default_callbacks(self) -> Sequence[Callback]:
@@ -226,7 +227,7 @@ class Trainer(Loop, Generic[C]):
                 raise CheckpointError(f"{self.folder} is gone; bring it back, or train again")
             if distributed.rank() == 0:
                 data = to_table(self.data_info)
-                weights = {name: self.exported(name) for name in self.exports}
+                weights = {name: w for name in (*self.exports, *self.optional) if (w := self.exported(name))}
                 write_model(self.folder / "model", self.name, to_table(self.config), weights, self.texts(), data)
             self._call("on_end")
             if distributed.any_rank(bool(signals), self.device):
@@ -244,8 +245,7 @@ class Trainer(Loop, Generic[C]):
             self.data = self.open_data()
         check_texts([to_table(settings) for settings in (self.config, self.data_info, self.run)])
         ranks.check_data(self.data_info, len(self.data))
-        batch: int = self.config.batch  # pyright: ignore[reportAttributeAccessIssue]
-        memory_use.check_batch(self.data, batch, self.drawn(), self.run.seed, self._less())
+        memory_use.check_batch(self.data, self.config.batch, self.drawn(), self.run.seed, self._less())  # pyright: ignore
         if (self.run.precision == "auto" or self.run.minutes or self.run.most_minutes) and not self.run.resume:
             self._try_out()
         with if_slow("building the networks"):

@@ -34,16 +34,14 @@ def discriminator_terms(
     return terms
 
 
-def generator_terms(
-    name: str, D: Critic, fake: Tensor, label: Tensor | None, reals: Callable[[], Tensor]
-) -> dict[str, Tensor]:
-    """G's loss on its samples (B, ...); `reals` returns equally many real samples for a paired
-    loss."""
+def generator_terms(name: str, scores: Tensor, reals: Callable[[], Tensor]) -> dict[str, Tensor]:
+    """G's loss, from D's scores (B, ...) of its samples; `reals` returns those of at least as many
+    real samples, for a paired loss."""
     real_scores = None
     if LOSSES[name].paired:
         with torch.no_grad():
-            real_scores = D(reals(), label)
-    return {name: LOSSES[name].generator(D(fake, label), real_scores)}
+            real_scores = reals()[: len(scores)]
+    return {name: LOSSES[name].generator(scores, real_scores)}
 
 
 def r1_r2_terms(D: Critic, real: Tensor, fake: Tensor, label: Tensor | None, gamma: float) -> dict[str, Tensor]:

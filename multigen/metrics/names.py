@@ -2,15 +2,15 @@
 lower, which come first.
 
 A trained model's row is STAGE/last or STAGE/best, with several variants VARIANT/STAGE/last, with
-the suffix ` at T` where it was sampled at a temperature other than 1. All other rows are baselines:
-real data, noise, bicubic interpolation. A metric on a named set is SET/METRIC. Definitions:
-docs/metrics.md.
+the suffix ` at T` where it was sampled at a temperature other than 1, or truncated. All other rows
+are baselines: real data, noise, bicubic interpolation. A metric on a named set is SET/METRIC.
+Definitions: docs/metrics.md.
 """
 
 import re
 from collections.abc import Iterable, Mapping
 
-__all__ = ["direction", "features_of", "headlines", "other_temperature", "real", "trained", "without_features"]
+__all__ = ["direction", "features_of", "headlines", "other_setting", "real", "trained", "without_features"]
 
 AT = re.compile(r" at \d[\d.]*$")
 LOWER = (
@@ -91,7 +91,8 @@ def _short(metric: str) -> str:
 
 
 def trained(row: str) -> bool:
-    """Whether a row is a trained model's, at any temperature; else it is a baseline."""
+    """Whether a row is a trained model's, at any temperature or truncation; else it is a
+    baseline."""
     return AT.sub("", row).endswith(("/last", "/best"))
 
 
@@ -100,8 +101,8 @@ def real(row: str) -> bool:
     return row in ("real", "real_training")
 
 
-def other_temperature(row: str) -> bool:
-    """Whether a row was sampled at a temperature other than 1."""
+def other_setting(row: str) -> bool:
+    """Whether a row was sampled at a temperature other than 1, or truncated."""
     return AT.search(row) is not None
 
 

@@ -17,7 +17,7 @@ from multigen.engine import Callback, Trainer
 from multigen.engine.distributed import rank
 from multigen.engine.evaluation import Evaluation, metric_label
 from multigen.errors import CheckpointError
-from multigen.metrics.names import features_of, other_temperature, without_features
+from multigen.metrics.names import features_of, other_setting, without_features
 from multigen.runs.facts import Facts, gather
 from multigen.runs.record import beginning, record
 from multigen.runs.usage import own_file, python_lines, shell_line
@@ -226,7 +226,7 @@ def _rows(facts: Facts) -> Rows:
 def _figures(facts: Facts) -> str:
     """The evaluation with one column per row, except those at other temperatures; definitions and
     remarks below."""
-    rows = {name: row for name, row in _rows(facts).items() if not other_temperature(name)}
+    rows = {name: row for name, row in _rows(facts).items() if not other_setting(name)}
     if not rows:
         return "Not evaluated yet."
     metrics = dict.fromkeys(m for row in rows.values() for m in row)

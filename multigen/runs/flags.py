@@ -102,10 +102,11 @@ GROUPS = {
     ),
     "optimisation": (
         *("betas", "beta2", "discriminator_lr", "clip_norm", "critic_steps", "freeze", "ema", "half_life"),
+        *("top_k", "top_k_decay"),
         *("pretrain_steps", "pretrain_lr", "constant_lr", "mle_steps", "mle_lr", "patience", "begin_from"),
         *("l1_steps", "discriminator_steps", "control_steps", "negatives", "refill"),
     ),
-    "evaluation": ("samples", "features", "lm_steps", "prompt"),
+    "evaluation": ("samples", "features", "keep_discriminator", "lm_steps", "prompt"),
 }
 """Settings by group. A user's own method's settings outside all groups are shown as `other`."""
 NAMES = {"start": "from"}

@@ -101,7 +101,11 @@ def find(run: str, code: str = "") -> tuple[Any, ModelFolder, Provenance]:
             f"{folder.path} was made by {folder.method!r}; expected one of {', '.join(METHODS)}: get a newer multigen, or if a "
             f'file of your own trained it, name it: --code {folder.method}.py, in Python load(..., code="{folder.method}.py")'
         )
-    return trainer, read_model(folder.path, trainer.exports), origin(run, folder.path, folder.method)
+    return (
+        trainer,
+        read_model(folder.path, (*trainer.exports, *trainer.optional)),
+        origin(run, folder.path, folder.method),
+    )
 
 
 def trainer_in(module: ModuleType, called: str = "") -> Any:

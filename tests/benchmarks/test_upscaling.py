@@ -10,12 +10,15 @@ from multigen.image.restoration.networks import SRVGG
 from multigen.video.restoration.networks import RRN
 from tests import tiny
 
-pytest.importorskip("onnxruntime")
-pytest.importorskip("onnxscript")
+
+@pytest.fixture
+def onnx() -> None:
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
 
 
 @pytest.mark.slow
-def test_all_cases_make_the_same_image(tmp_path: Path) -> None:
+def test_all_cases_make_the_same_image(tmp_path: Path, onnx: None) -> None:
     image = torch.from_numpy(tiny.pixels(16, 16)).permute(2, 0, 1).contiguous()
     cases = upscaling.cases_of(lambda: SRVGG(4, 2, 8), 16, tmp_path)
     made = [enlarge(image).int() for enlarge in cases.values()]
@@ -24,7 +27,7 @@ def test_all_cases_make_the_same_image(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_table(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_table(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], onnx: None) -> None:
     monkeypatch.setitem(upscaling.NETWORKS, "compact", lambda: SRVGG(4, 1, 4))
     monkeypatch.setattr(upscaling, "PUBLISHED", {})
     threads = torch.get_num_threads()

@@ -287,7 +287,7 @@ def test_a_file_that_no_format_holds_does_not_stop_the_others(
         (["--no-metadata"], "--no-metadata: for images"),
         (["--crf", "20"], "--crf is for films"),
         (["--rate", "0"], "--rate 0: expected 1 Hz or more"),
-        (["--rate", "7919"], None),
+        pytest.param(["--rate", "7919"], None, marks=pytest.mark.slow),
         (["--rate", "10000000"], "error: rate 10000000: the model's 8000 Hz cannot be brought to it; expected a usual"),
         (["--rate", "10000000", "--skip-bad"], "error: rate 10000000: the model's 8000 Hz"),
         (["--out", "b.aiff"], "files of .aiff are read, not written; expected .flac .mp3 .ogg .wav"),

@@ -213,6 +213,7 @@ def events(folder: Path) -> list[Path]:
     return list(folder.glob("**/events.out.tfevents*"))
 
 
+@pytest.mark.slow
 def test_tensorboard_files_are_written_on_request(tmp_path: Path) -> None:
     pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator

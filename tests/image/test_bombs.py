@@ -165,17 +165,21 @@ def idx(shape: tuple[int, ...], content: bytes) -> bytes:
     return bytes((0, 0, 8, len(shape))) + struct.pack(f">{len(shape)}I", *shape) + content
 
 
-LIES: dict[str, tuple[Callable[[bytes], bytes], bytes, str]] = {
-    "10**9 images": (bytes, idx((10**9, 28, 28), bytes(99)), r"99 bytes for \[1000000000, 28, 28\]"),
+LIES: dict[str, tuple[Callable[[bytes], bytes], Callable[[], bytes], str]] = {
+    "10**9 images": (bytes, lambda: idx((10**9, 28, 28), bytes(99)), r"99 bytes for \[1000000000, 28, 28\]"),
     "10**9 images, gzipped": (
         gzip.compress,
-        idx((10**9, 28, 28), bytes(99)),
+        lambda: idx((10**9, 28, 28), bytes(99)),
         "its header promises 784,000,000,000 bytes",
     ),
-    "2**96 pixels": (bytes, idx((2**32 - 1,) * 3, bytes(99)), "99 bytes for"),
-    "2**96 pixels, gzipped": (gzip.compress, idx((2**32 - 1,) * 3, bytes(99)), "its header promises 79,228,"),
-    "200 MB of zeros behind few images": (gzip.compress, idx((2, 9, 9), bytes(200_000_000)), "more than 162 bytes"),
-    "fewer than promised": (gzip.compress, idx((3, 9, 9), bytes(162)), "fewer than 243 bytes"),
+    "2**96 pixels": (bytes, lambda: idx((2**32 - 1,) * 3, bytes(99)), "99 bytes for"),
+    "2**96 pixels, gzipped": (gzip.compress, lambda: idx((2**32 - 1,) * 3, bytes(99)), "its header promises 79,228,"),
+    "200 MB of zeros behind few images": (
+        gzip.compress,
+        lambda: idx((2, 9, 9), bytes(200_000_000)),
+        "more than 162 bytes",
+    ),
+    "fewer than promised": (gzip.compress, lambda: idx((3, 9, 9), bytes(162)), "fewer than 243 bytes"),
 }
 
 
@@ -183,9 +187,8 @@ LIES: dict[str, tuple[Callable[[bytes], bytes], bytes, str]] = {
 def test_an_idx_file_is_read_as_far_as_its_header_promises(name: str, tmp_path: Path) -> None:
     pack, content, reason = LIES[name]
     suffix = "" if pack is bytes else ".gz"
-    (tmp_path / f"train-images-idx3-ubyte{suffix}").write_bytes(pack(content))
+    (tmp_path / f"train-images-idx3-ubyte{suffix}").write_bytes(pack(content()))
     (tmp_path / "train-labels-idx1-ubyte").write_bytes(idx((2,), b"\0\1"))
-    del content
     tracemalloc.reset_peak()  # of what the test itself made
     for act in (lambda place: open_images(place, 8), inspect_images):
         with pytest.raises(DataError, match=rf"^[^\n]*train-images-idx3-ubyte[^\n]*{reason}[^\n]*$"):
@@ -223,7 +226,7 @@ def test_an_archive_that_unpacks_to_more_than_cifar_has_is_refused(
         member.size = 2 << 20
         archive.addfile(member, io.BytesIO(bytes(2 << 20)))
     with pytest.raises(DataError, match=r"is not CIFAR-10's binary archive \(more than 1,048,576 bytes in it\)"):
-        multigen.image.arrays.read_arrays(path, "train", 32)
+        multigen.image.arrays.read_arrays(path, "train", (32, 32))
 
 
 def test_random_pixels_pass_through(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from multigen.image.metrics import DEFINITIONS as PICTURES
 from multigen.image.perceptual import DEFINITIONS as DISTANCES
 from multigen.image.restoration.holes import DEFINITIONS as HOLES
 from multigen.metrics import distances as features
-from multigen.metrics.names import direction, features_of, headlines, other_temperature, real, trained, without_features
+from multigen.metrics.names import direction, features_of, headlines, other_setting, real, trained, without_features
 from multigen.tasks.synthesis import evaluator
 from multigen.text.synthesis.evaluator import DEFINITIONS as TEXTS
 
@@ -58,14 +58,14 @@ def test_every_row_that_was_measured_is_a_model_or_a_floor() -> None:
     baselines = {"real", "real_training", "bicubic", "start", "noise", "untrained", "griffin_lim", "shuffled"}
     assert {row for row in rows if not trained(row)} == baselines
     assert {row for row in rows if real(row)} == {"real", "real_training"}
-    assert {row for row in rows if other_temperature(row)} == {row for row in rows if " at " in row} != set()
+    assert {row for row in rows if other_setting(row)} == {row for row in rows if " at " in row} != set()
     assert trained("plain/adversarial/best") and not trained("plain/noise") and not trained("shuffled")
 
 
 def test_a_row_at_a_temperature() -> None:
     for row in ("mle/best at 0.7", "mle/best at 1.1", "clip/mle/last at 2"):
-        assert other_temperature(row) and trained(row)
-    assert not other_temperature("mle/best") and not other_temperature("look at me") and not trained("real at 0.7")
+        assert other_setting(row) and trained(row)
+    assert not other_setting("mle/best") and not other_setting("look at me") and not trained("real at 0.7")
 
 
 def test_headlines_are_few_and_say_most() -> None:

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -129,7 +130,7 @@ CASES: dict[str, tuple[str, str, Write]] = {
 def unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is evaluated here, so nothing need be prepared for it."""
     for trainer in (dcgan.DCGANTrainer, wavegan.WaveGANTrainer):
-        monkeypatch.setattr(trainer, "open_evaluator", lambda self: None)
+        monkeypatch.setattr(trainer, "open_evaluator", lambda self: SimpleNamespace())
     monkeypatch.setattr("multigen.text.synthesis.base.Evaluator", lambda *arguments: None)
     monkeypatch.setattr("multigen.image.restoration.base.open_distances", lambda *arguments: [])
 

@@ -243,7 +243,7 @@ class SpecGANTrainer(AudioSynthesisTrainer[SpecGANConfig]):
         return [
             Update("discriminator", trains=["D"], loss=self.discriminator_loss, repeat=c.critic_steps),
             *([r1] if c.gamma else []),
-            Update("generator",     trains=["G"], loss=self.generator_loss),
+            Update("generator",     trains=["G"], loss=self.generator_loss, couples=self.couples),
         ]  # fmt: skip
 
     def discriminator_loss(self, batch: Batch, step: Step) -> Terms:
@@ -256,7 +256,8 @@ class SpecGANTrainer(AudioSynthesisTrainer[SpecGANConfig]):
 
     def generator_loss(self, batch: Batch, step: Step) -> Terms:
         fake, label = self.fakes(batch, step)
-        return objective.generator_terms(self.config.loss, self.D, fake, label, lambda: self.reals(batch, step))
+        scores = self.best(self.D(fake, label), step)
+        return objective.generator_terms(self.config.loss, scores, lambda: self.D(self.reals(batch, step), label))
 
     def baselines(self) -> dict[str, dict[str, float]]:
         """Adds `griffin_lim`: test recordings through the spectrogram and back, at most as many as

@@ -287,7 +287,7 @@ class WaveGANTrainer(AudioSynthesisTrainer[WaveGANConfig]):
         return [
             Update("discriminator", trains=["D"], loss=self.discriminator_loss, repeat=c.critic_steps, couples=couples),
             *([r1] if c.gamma else []),
-            Update("generator",     trains=["G"], loss=self.generator_loss, couples=couples),
+            Update("generator",     trains=["G"], loss=self.generator_loss, couples=couples or self.couples),
         ]  # fmt: skip
 
     def discriminator_loss(self, batch: Batch, step: Step) -> Terms:
@@ -300,4 +300,5 @@ class WaveGANTrainer(AudioSynthesisTrainer[WaveGANConfig]):
 
     def generator_loss(self, batch: Batch, step: Step) -> Terms:
         fake, label = self.fakes(batch, step)
-        return objective.generator_terms(self.config.loss, self.D, fake, label, lambda: self.reals(batch, step))
+        scores = self.best(self.D(fake, label), step)
+        return objective.generator_terms(self.config.loss, scores, lambda: self.D(self.reals(batch, step), label))

@@ -84,7 +84,11 @@ class VoiceConverter(SoundRestorer):
                 f"a sound of {len(sound)} channels: a voice is in one; average them, sound.mean(0), or choose one"
             )
         model = self.to(to) if to else self.turned(direction) if direction else self
-        return model.restore(sound, rate)
+        pitch = pitch_of(
+            sound.reshape(-1).float(), rate or self.rate, max(round(self.step * (rate or self.rate) / self.rate), 1)
+        )
+        voiced = pitch[pitch > 0]
+        return model.for_pitch(float(voiced.log().mean()) if len(voiced) else 0.0).restore(sound, rate)
 
     @property
     def speakers(self) -> tuple[str, ...]:
@@ -103,13 +107,22 @@ class VoiceConverter(SoundRestorer):
 
     def to(self, speaker: str) -> "VoiceConverter":
         """The same model with a target among `speakers`; of two the other one is the source, else
-        the source is the one whose pitch is nearest to a recording's. Raises ConfigError for a
-        speaker that was not trained."""
+        that whose pitch is nearest to the recording's (in a stream the first other one). Raises
+        ConfigError for a speaker that was not trained."""
         target = self.statistics.index(speaker)
         if len(self.speakers) == 2:
             return self.turned("AB" if target else "BA")
         source = self.pair[0] if self.pair[0] != target else self.pair[1]
         return self._as(self.direction, (source, target))
+
+    def for_pitch(self, mean: float) -> "VoiceConverter":
+        """Of more than two speakers the model whose source is the one with the mean log f0 nearest to
+        this, other than the target; else this one."""
+        if len(self.speakers) == 2 or not mean:
+            return self
+        others = [i for i in range(len(self.speakers)) if i != self.pair[1]]
+        source = min(others, key=lambda i: abs(self.statistics.pitch[i].mean - mean))
+        return self._as(self.direction, (source, self.pair[1]))
 
     def by(self, vocoder: str, device: str = "auto") -> "VoiceConverter":
         """The same model with sound by a run of vocoder. Raises ConfigError for another model, or
@@ -136,9 +149,10 @@ class VoiceConverter(SoundRestorer):
                     "--skip-bad"
                 )
             rate = self.result_rate(path, file.rate, out)
-            check_speech(str(path), resampled(_mono(file.blocks()), file.rate, self.rate), self.rate, self.step)
+            mean = check_speech(str(path), resampled(_mono(file.blocks()), file.rate, self.rate), self.rate, self.step)
+        model = self.for_pitch(mean)
         with open_sound(path) as file:
-            yield Result(rate, 1, self.blocks(_mono(file.blocks()), file.rate, rate), subtype=file.decoder.subtype)
+            yield Result(rate, 1, model.blocks(_mono(file.blocks()), file.rate, rate), subtype=file.decoder.subtype)
 
     def graph(self) -> Graph:
         """A copy of the network for `multigen export`: normalised features to normalised
@@ -192,14 +206,16 @@ def _mono(blocks: Iterable[Tensor]) -> Iterator[Tensor]:
         yield block.mean(0, keepdim=True)
 
 
-def check_speech(name: str, blocks: Iterable[Tensor], rate: int, hop: int) -> None:
-    """Raises DataError for a recording (1, T), in blocks, that is silent; says where it is not like
-    speech."""
-    peak, audible, voiced = 0.0, 0, 0
+def check_speech(name: str, blocks: Iterable[Tensor], rate: int, hop: int) -> float:
+    """The mean log f0 of a recording (1, T), in blocks; 0 without a pitch. Raises DataError where it
+    is silent; says where it is not like speech."""
+    peak, audible, voiced, logs = 0.0, 0, 0, list[Tensor]()
     for block in blocks:
         for part in block[0].split(PART):
             peak = max(peak, float(part.abs().max()))
-            counts = voiced_of(part, pitch_of(part, rate, hop), hop)
+            pitch = pitch_of(part, rate, hop)
+            logs.append(pitch[pitch > 0].log())
+            counts = voiced_of(part, pitch, hop)
             audible, voiced = audible + counts[0], voiced + counts[1]
     if peak < SILENT:
         raise DataError(
@@ -207,6 +223,8 @@ def check_speech(name: str, blocks: Iterable[Tensor], rate: int, hop: int) -> No
             "choose another recording, or skip it: --skip-bad"
         )
     say_if_no_speech(name, audible, voiced)
+    whole = torch.cat(logs)
+    return float(whole.mean()) if len(whole) else 0.0
 
 
 def vocoder_of(run: str, device: str = "auto") -> Any:

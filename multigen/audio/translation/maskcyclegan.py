@@ -183,6 +183,7 @@ class MaskCycleGANTrainer(AudioTranslationTrainer[MaskCycleGANConfig]):
         return self.G(b, about_a).to(a.dtype), self.G(a, about_b).to(a.dtype)
 
     def parallel_discriminator_loss(self, batch: Batch, step: Step) -> Terms:
+        """Of recordings and conversions, both with the speakers that they are of."""
         a, b = self.features("A", batch, step), self.features("B", batch, step)
         with torch.no_grad():
             fake_a, fake_b = self.pairs(batch, step)

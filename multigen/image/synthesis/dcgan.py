@@ -105,4 +105,4 @@ class DCGANTrainer(ImageSynthesisTrainer[DCGANConfig]):
 
     def generator_loss(self, batch: Batch, step: Step) -> Terms:
         fake, label = self.fakes(batch, step)
-        return {"adversarial": losses.non_saturating.generator(self.D(fake, label))}
+        return {"adversarial": losses.non_saturating.generator(self.best(self.D(fake, label), step))}

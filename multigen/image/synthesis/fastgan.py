@@ -298,7 +298,7 @@ class FastGANTrainer(ImageSynthesisTrainer[FastGANConfig]):
 
     def generator_loss(self, batch: Batch, step: Step) -> Terms:
         fake, label = self.fakes(batch, step)
-        return {"hinge": losses.hinge.generator(self.D(fake, label))}
+        return {"hinge": losses.hinge.generator(self.best(self.D(fake, label), step))}
 
     def difference(self, decoded: Tensor, target: Tensor) -> Tensor:
         """Distance of decoded images (B, C, S, S) in -1..1 to their targets, by

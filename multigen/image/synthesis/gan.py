@@ -122,4 +122,4 @@ class GANTrainer(ImageSynthesisTrainer[GANConfig]):
 
     def generator_loss(self, batch: Batch, step: Step) -> Terms:
         fake, label = self.fakes(batch, step)
-        return {"adversarial": losses.LOSSES[self.config.loss].generator(self.D(fake, label))}
+        return {"adversarial": losses.LOSSES[self.config.loss].generator(self.best(self.D(fake, label), step))}

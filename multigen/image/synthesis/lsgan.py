@@ -67,4 +67,6 @@ class LSGANTrainer(ImageSynthesisTrainer[LSGANConfig]):
 
     def generator_loss(self, batch: Batch, step: Step) -> Terms:
         fake, label = self.fakes(batch, step)
-        return {"adversarial": losses.least_squares_to(*self.config.targets).generator(self.D(fake, label))}
+        return {
+            "adversarial": losses.least_squares_to(*self.config.targets).generator(self.best(self.D(fake, label), step))
+        }

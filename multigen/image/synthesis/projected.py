@@ -176,4 +176,4 @@ class ProjectedTrainer(ImageSynthesisTrainer[ProjectedConfig]):
 
     def generator_loss(self, batch: Batch, step: Step) -> Terms:
         fake, label = self.fakes(batch, step)
-        return {"hinge": losses.hinge.generator(self.D(fake, label))}
+        return {"hinge": losses.hinge.generator(self.best(self.D(fake, label), step))}

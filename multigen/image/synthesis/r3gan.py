@@ -239,7 +239,8 @@ class R3GANTrainer(ImageSynthesisTrainer[R3GANConfig]):
         fake, label = self.fakes(batch, step)
         with torch.no_grad():
             real = self.D(self.reals(batch, step), label)
-        return {"adversarial": losses.relativistic_pairing.generator(self.D(fake, label), real)}
+        scores = self.best(self.D(fake, label), step)
+        return {"adversarial": losses.relativistic_pairing.generator(scores, real[: len(scores)])}
 
     def augment_share(self, step: Step) -> float:
         return value_at(Cosine(*self.config.augment_share), step.progress)

@@ -58,6 +58,9 @@ class StyleSampler(ImageSampler):
     styles w, `synthesis(w)` images. Truncation moves the styles towards their mean, which is that
     of the class or cluster where there are any."""
 
+    truncations = (0.9, 0.7, 0.5)
+    untruncated = 1.0
+
     def truncate(self, z: Tensor, truncation: float) -> Tensor:
         if not 0 < truncation <= 1:
             raise ConfigError(

@@ -166,4 +166,4 @@ class SNGANTrainer(ImageSynthesisTrainer[SNGANConfig]):
     def generator_loss(self, batch: Batch, step: Step) -> Terms:
         """Equation 17 of the paper."""
         fake, label = self.fakes(batch, step)
-        return {"hinge": losses.hinge.generator(self.D(fake, label))}
+        return {"hinge": losses.hinge.generator(self.best(self.D(fake, label), step))}

@@ -320,7 +320,7 @@ class StyleGAN2Trainer(ImageSynthesisTrainer[StyleGAN2Config]):
     def generator_loss(self, batch: Batch, step: Step) -> Terms:
         fake, label = self.fakes(batch, step)
         self.bare.follow(step.randn("z", self.config.latent), label)
-        return {"adversarial": losses.non_saturating.generator(self.D(fake, label))}
+        return {"adversarial": losses.non_saturating.generator(self.best(self.D(fake, label), step))}
 
     def path_length(self, batch: Batch, step: Step) -> Terms:
         """(|J^T y| - a)^2 for every second image of the batch (eq. 4): y is noise of the image's

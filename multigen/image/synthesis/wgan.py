@@ -73,7 +73,7 @@ class WGANTrainer(ImageSynthesisTrainer[WGANConfig]):
         clip = (lambda: penalties.clip_weights_(self.D, c.clip)) if c.constraint == "clip" else None
         return [
             Update("critic",    trains=["D"], loss=self.discriminator_loss, repeat=c.critic_steps, after=clip),
-            Update("generator", trains=["G"], loss=self.generator_loss),
+            Update("generator", trains=["G"], loss=self.generator_loss, couples=self.couples),
         ]  # fmt: skip
 
     def discriminator_loss(self, batch: Batch, step: Step) -> Terms:
@@ -86,4 +86,4 @@ class WGANTrainer(ImageSynthesisTrainer[WGANConfig]):
 
     def generator_loss(self, batch: Batch, step: Step) -> Terms:
         fake, label = self.fakes(batch, step)
-        return {"wasserstein": losses.wasserstein.generator(self.D(fake, label))}
+        return {"wasserstein": losses.wasserstein.generator(self.best(self.D(fake, label), step))}

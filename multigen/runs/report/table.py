@@ -5,7 +5,7 @@ from html import escape
 from typing import Any
 
 from multigen.engine.evaluation import metric_label
-from multigen.metrics.names import direction, other_temperature, real, trained
+from multigen.metrics.names import direction, other_setting, real, trained
 
 __all__ = ["best_of", "definitions", "evaluation_table"]
 
@@ -85,7 +85,7 @@ def best_of(rows: Rows, metric: str) -> list[str]:
     nor lower is better."""
     sign = direction(metric)
     scores = {n: sign * row[metric] for n, row in rows.items() if metric in row}
-    own = {n: v for n, v in scores.items() if trained(n) and not other_temperature(n)}
+    own = {n: v for n, v in scores.items() if trained(n) and not other_setting(n)}
     if not sign or len(set(own.values())) < 2:
         return []
     top = max(own.values())

@@ -32,8 +32,10 @@ from multigen.tasks.loading import load_network
 from multigen.tasks.synthesis.collapse import diversity, watch
 from multigen.tasks.synthesis.evaluator import Evaluator
 from multigen.tasks.synthesis.freezing import frozen
+from multigen.tasks.synthesis.rejection import FILE, as_text, calibrated, open_rejection
 from multigen.tasks.synthesis.sampler import Sampler
 from multigen.tasks.synthesis.settings import SynthesisConfig, SynthesisInfo
+from multigen.tasks.synthesis.truncation import truncation_curve
 
 __all__ = ["SynthesisTrainer"]
 
@@ -60,6 +62,7 @@ class SynthesisTrainer(Trainer[C]):
     data_info: SynthesisInfo = SynthesisInfo()
 
     sizes: ClassVar[Sequence[str]] = ("size", "length", "width", "latent")
+    optional: ClassVar[Sequence[str]] = ("D",)
     sampler: ClassVar[type[Sampler]]
     """Class of the ready object of a trained generator."""
     classifier_steps: ClassVar[int] = STEPS
@@ -168,6 +171,8 @@ class SynthesisTrainer(Trainer[C]):
                 f"conditional: {self.config.data} has no labels; sort the {train.noun} into one folder per class, or "
                 "give --labels"
             )
+        if self.config.keep_discriminator and self.splits.validation is None:
+            raise ConfigError("keep_discriminator: D is calibrated on validation items; set --validation-size above 0")
         sets = (train, self.splits.validation, self.splits.test)
         skipped = dict(each for items in sets if items is not None for each in items.skipped)  # some in several sets
         report_skipped([*skipped.items()], train.noun)
@@ -232,6 +237,21 @@ class SynthesisTrainer(Trainer[C]):
         label = batch["label"] if self.conditions else None
         return self.G(step.randn("z", self.config.latent), label), label
 
+    def best(self, scores: Tensor, step: Step) -> Tensor:
+        """D's scores (B, ...) of the samples that G learns from: the highest (k, ...), as `top_k`
+        says. For G's loss of each method."""
+        c = self.config
+        if c.top_k == 1:
+            return scores
+        share = max(c.top_k, c.top_k_decay ** (step.index * c.batch / len(self.data)))
+        means = scores.detach().float().reshape(len(scores), -1).mean(1)
+        return scores[means.topk(max(1, round(share * len(scores)))).indices]
+
+    @property
+    def couples(self) -> bool:
+        """Whether G's update couples the rows of a batch: with `top_k` by their ranks."""
+        return self.config.top_k < 1
+
     def forward(self, name: str, network: nn.Module, batch: Batch, step: Step) -> Tensor:
         """One forward pass of the generator, for its BatchNorm statistics."""
         return network(step.randn("z", self.config.latent), batch["label"] if self.conditions else None)
@@ -249,7 +269,7 @@ class SynthesisTrainer(Trainer[C]):
         """The updates of a step: D `critic_steps` times, then G."""
         return [
             Update("discriminator", trains=["D"], loss=self.discriminator_loss, repeat=self.config.critic_steps),
-            Update("generator", trains=["G"], loss=self.generator_loss),
+            Update("generator", trains=["G"], loss=self.generator_loss, couples=self.couples),
         ]
 
     def stages(self) -> list[Stage]:
@@ -259,6 +279,7 @@ class SynthesisTrainer(Trainer[C]):
         return [Stage("adversarial", self.config.steps, self.updates(), best=best, controls=self.controls())]
 
     def controls(self) -> list[Control]:
+        """Those of its stage: that which detects mode collapse."""
         return [self.collapse()]
 
     def collapse(self) -> Control:
@@ -302,6 +323,9 @@ class SynthesisTrainer(Trainer[C]):
             with torch.no_grad(), if_slow(f"measuring {stage}/{which}"):
                 overfit = self.evaluator.overfitting(nets["D"], self.condition_of)
                 rows[f"{stage}/{which}"] = self.evaluator.measure(samples) | overfit
+        if self.evaluator.samples > QUICK_SAMPLES:
+            with if_slow("measuring truncated samples"):
+                rows |= truncation_curve(self.evaluator, samples, f"{stage}/{which}", rows, self.folder)
         if rank() == 0:
             with optional(f"{self.folder}: samples and figures"), if_slow("drawing samples and figures"):
                 self.show(samples, self.folder / "samples")
@@ -330,6 +354,21 @@ class SynthesisTrainer(Trainer[C]):
             network, self.config.latent, info.classes if self.config.conditional else (), shares=info.shares
         )
 
+    def exported(self, name: str) -> dict[str, Tensor]:
+        return {} if name == "D" and not self.config.keep_discriminator else super().exported(name)
+
+    @torch.no_grad()
+    def texts(self) -> dict[str, str]:
+        """Of a D that is kept, its calibration on the validation items."""
+        items = self.splits.validation if self.config.keep_discriminator else None
+        if items is None:
+            return {}
+        nets = {name: copy.deepcopy(self.nets[name]).eval() for name in ("G", "D")}
+        for name, network in nets.items():
+            load_strict(network.state_dict(), self.saved(name, self.plan[-1].name, "best"), f"best {name}")
+        real = self.evaluator.scores(nets["D"], items, self.condition_of(items))
+        return {FILE: as_text(calibrated(nets["D"], real, self.sampler_of(nets["G"]), self.evaluator.samples))}
+
     @classmethod
     def load(cls, folder: ModelFolder) -> Sampler:
         """The ready object of a model folder's generator, on the folder's device.
@@ -345,6 +384,9 @@ class SynthesisTrainer(Trainer[C]):
                 f"{where}: shares {info.shares} of {c.clusters} clusters; expected one of 0 to 1 for each; copy the folder "
                 "again, or train again"
             )
-        return trainer.sampler_of(
+        sampler = trainer.sampler_of(
             load_network(trainer.generator, folder.weights.get("G", {}), f"{folder.path}, G", folder.device)
         )
+        if "D" in folder.weights:
+            sampler.open_rejection = functools.partial(open_rejection, folder, trainer.discriminator)
+        return sampler

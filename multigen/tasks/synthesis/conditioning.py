@@ -1,10 +1,15 @@
-"""Class conditioning: projection head and one-hot labels."""
+"""Class conditioning: projection head, one-hot labels, drawn clusters."""
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
-__all__ = ["ProjectionHead", "with_class"]
+from multigen.engine.randomness import key
+from multigen.errors import ConfigError
+
+__all__ = ["ProjectionHead", "checked_labels", "draw_clusters", "with_class"]
 
 
 class ProjectionHead(nn.Module):
@@ -30,3 +35,24 @@ def with_class(z: Tensor, label: Tensor | None, classes: int) -> Tensor:
     """z (B, latent) concatenated with the one-hot label (B,): (B, latent + classes); z itself
     without classes."""
     return torch.cat([z, one_hot(label, classes).to(z)], 1) if label is not None and classes else z
+
+
+def draw_clusters(shares: Sequence[float], n: int, seed: int, first: int = 0) -> Tensor:
+    """Clusters (n,), drawn in their proportions; a larger n begins with the same ones."""
+    rows = [torch.Generator().manual_seed(key("cluster", seed, i)) for i in range(first, first + n)]
+    ends = torch.tensor(shares, dtype=torch.float64).cumsum(0)
+    uniform = torch.stack([torch.rand((), dtype=torch.float64, generator=row) for row in rows])
+    return torch.bucketize(uniform, ends[:-1] / ends[-1], right=True)
+
+
+def checked_labels(labels: Tensor, n: int, choices: Sequence[str], items: str) -> Tensor:
+    """Class numbers (n,) that a caller passed for as many items. Raises ConfigError."""
+    if labels.dtype != torch.int64 or labels.shape != (n,):
+        raise ConfigError(
+            f"labels {labels.dtype} {tuple(labels.shape)} of {n} {items}: expected int64 ({n},); give each its class"
+        )
+    if not 0 <= labels.min() <= labels.max() < len(choices):
+        raise ConfigError(
+            f"labels from {labels.min()} to {labels.max()}: expected 0 to {len(choices) - 1}; choose from {', '.join(choices)}"
+        )
+    return labels

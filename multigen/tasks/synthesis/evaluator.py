@@ -204,8 +204,8 @@ class Evaluator(Generic[S]):
         if validation is None:
             return {}
         training = pick(self.splits.train, len(validation))
-        training_scores = self._scores(discriminator, training, condition_of(training))
-        validation_scores = self._scores(discriminator, validation, condition_of(validation))
+        training_scores = self.scores(discriminator, training, condition_of(training))
+        validation_scores = self.scores(discriminator, validation, condition_of(validation))
         median = training_scores.quantile(0.5)  # a score equal to it counts half
         below = (validation_scores < median).float() + 0.5 * (validation_scores == median)
         return {"d_overfit": below.mean().item() - 0.5}
@@ -235,6 +235,11 @@ class Evaluator(Generic[S]):
         """All metrics of a generator, on the test items."""
         return self.metrics_of(self._samples(sampler, SEED), self._requested(sampler))
 
+    def truncated(self, sampler: Sampler, truncation: float) -> dict[str, float]:
+        """Metrics of distance and coverage of truncated samples, on the test items."""
+        (h,), _ = self._embed([self.extract], self._samples(sampler, SEED, truncation))
+        return measure(self.extractor_name, h, self.features_of(self.splits.test))
+
     def metrics_of(self, items: Tensor | Made, requested: Tensor | None) -> dict[str, float]:
         """All metrics of items (N, ...) as samples whose requested classes are `requested` (N,).
         The ranks share the work, so all must call it."""
@@ -246,16 +251,15 @@ class Evaluator(Generic[S]):
         """Classes (N,) requested from a conditional generator, in the training proportions."""
         return self.training_sample.labels if sampler.classes else None
 
-    def _samples(self, sampler: Sampler, seed: int) -> Made:
+    def _samples(self, sampler: Sampler, seed: int, truncation: float | None = None) -> Made:
         """As many samples of a seed as are evaluated."""
         requested = self._requested(sampler)
 
         def rows(which: slice) -> Iterator[Tensor]:
             for first in range(which.start, which.stop, sampler.batch):
                 end = min(first + sampler.batch, which.stop)
-                yield sampler.sample(
-                    end - first, seed, None if requested is None else requested[first:end], first=first
-                )
+                labels = None if requested is None else requested[first:end]
+                yield sampler.sample(end - first, seed, labels, truncation, first)
 
         return Made(self.samples, rows)
 
@@ -336,7 +340,7 @@ class Evaluator(Generic[S]):
             "few": f"{few}; with fewer than {FEW} of either, metrics vary from run to run, and may even beat real {test.noun}"
         }
 
-    def _scores(self, discriminator: nn.Module, items: S, labels: Tensor | None) -> Tensor:
+    def scores(self, discriminator: nn.Module, items: S, labels: Tensor | None) -> Tensor:
         """D's scores (N,) of real items."""
         scores, dtype = [], next((p.dtype for p in discriminator.parameters()), torch.float32)
         for i in range(0, len(items), self.batch):

@@ -4,7 +4,7 @@ import copy
 import itertools
 import json
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -21,7 +21,9 @@ from multigen.storage.output import check_folder, check_space, check_targets
 from multigen.storage.provenance import NO_PROVENANCE, Provenance
 from multigen.tasks.graph import Graph
 from multigen.tasks.ready import Ready
+from multigen.tasks.synthesis.conditioning import checked_labels, draw_clusters
 from multigen.tasks.synthesis.latents import slerp, truncated
+from multigen.tasks.synthesis.rejection import Rejection
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
@@ -57,6 +59,15 @@ class Sampler(Ready):
     """Suffix of a sample's file, e.g. ".png"."""
     overview: ClassVar[str]
     """End of the name of the overview file, which shows samples together, e.g. "grid.png"."""
+
+    truncations: ClassVar[Sequence[float]] = (2.0, 1.0, 0.5)
+    """Truncations at which an evaluation measures distance and coverage."""
+    untruncated: ClassVar[float] = math.inf
+    """The truncation that changes nothing."""
+    open_rejection: Callable[[], Rejection] | None = None
+    """Loads the D that the model folder keeps, where it does."""
+    rejection: Rejection | None = None
+    """Where set, samples are those that D keeps, and are counted."""
 
     def __init__(
         self,
@@ -158,8 +169,26 @@ class Sampler(Ready):
             ConfigError: n < 1, a truncation that is not positive, an unknown class, class numbers
                 that are not int64 (n,), or any class for a model without classes.
         """
-        z = self.latents(n, seed, first, truncation)
-        return self._generate(z, self.labels(n, label, seed, first), truncation)
+        labels = self.labels(n, label, seed, first)
+        if self.rejection is not None:
+            return self.rejection.sample(self, n, seed, labels, truncation, first)
+        return self._generate(self.latents(n, seed, first, truncation), labels, truncation)
+
+    def with_rejection(self) -> "Sampler":
+        """This sampler with discriminator rejection. Raises ConfigError for a model without D."""
+        if self.open_rejection is None:
+            raise ConfigError(
+                "rejection: the model folder holds no D; train with --keep-discriminator, or sample without --reject"
+            )
+        selective = copy.copy(self)
+        selective.rejection = self.open_rejection()
+        return selective
+
+    def outputs(self, z: Tensor, labels: Tensor | None, truncation: float | None) -> tuple[Tensor, Tensor | None]:
+        """The network's output (B, ...) for z (B, latent), and the labels (B,), on its device."""
+        weight = next(self.network.parameters())
+        z, labels = z.to(weight.device, weight.dtype), None if labels is None else labels.to(weight.device)
+        return self.run(z, labels, truncation), labels
 
     def batches(
         self, n: int, seed: int = 0, label: str | int | None = None, truncation: float | None = None
@@ -325,47 +354,25 @@ class Sampler(Ready):
             request = "labels" if isinstance(label, Tensor) else f"class {label!r}"
             raise ConfigError(f"{request}: the model was trained without classes; leave the class out")
         if isinstance(label, Tensor):
-            return self._check_labels(n, label)
+            return checked_labels(label, n, self.choices, self.items)
         if label is None:
             return (
                 torch.arange(first, first + n) % len(self.classes)
                 if self.classes
-                else self._draw_clusters(n, seed, first)
+                else draw_clusters(self.shares, n, seed, first)
             )
         number = self.choices.index(label) if label in self.choices else label
         if not isinstance(number, int) or not 0 <= number < len(self.choices):
             raise ConfigError(f"class {label!r} is unknown; choose from {', '.join(self.choices)}")
         return torch.full((n,), number)
 
-    def _draw_clusters(self, n: int, seed: int, first: int) -> Tensor:
-        """Clusters (n,), drawn in their proportions; a larger n begins with the same ones."""
-        rows = [torch.Generator().manual_seed(key("cluster", seed, i)) for i in range(first, first + n)]
-        ends = torch.tensor(self.shares, dtype=torch.float64).cumsum(0)
-        uniform = torch.stack([torch.rand((), dtype=torch.float64, generator=row) for row in rows])
-        return torch.bucketize(uniform, ends[:-1] / ends[-1], right=True)
-
-    def _check_labels(self, n: int, labels: Tensor) -> Tensor:
-        """Checks class numbers that the caller passed."""
-        if labels.dtype != torch.int64 or labels.shape != (n,):
-            raise ConfigError(
-                f"labels {labels.dtype} {tuple(labels.shape)} of {n} {self.items}: expected int64 ({n},); give each its class"
-            )
-        if not 0 <= labels.min() <= labels.max() < len(self.choices):
-            raise ConfigError(
-                f"labels from {labels.min()} to {labels.max()}: expected 0 to {len(self.choices) - 1}; choose from "
-                f" {', '.join(self.choices)}"
-            )
-        return labels
-
     @torch.no_grad()
     def _generate(self, z: Tensor, labels: Tensor | None, truncation: float | None = None) -> Tensor:
-        weight = next(self.network.parameters())
-        z = z.to(weight.device, weight.dtype)
-        latents = z.split(self.batch)
-        conditions = [None] * len(latents) if labels is None else labels.to(weight.device).split(self.batch)
         result, count = torch.empty(0), 0
-        for batch in zip(latents, conditions, strict=True):
-            samples = self.finish(self.run(*batch, truncation)).cpu()
+        for first in range(0, len(z), self.batch):
+            part = slice(first, first + self.batch)
+            items, _ = self.outputs(z[part], None if labels is None else labels[part], truncation)
+            samples = self.finish(items).cpu()
             if not count:
                 require(len(z) * samples[0].numel() * samples.element_size(), f"{len(z)} samples", FEWER)
                 result = torch.empty(len(z), *samples.shape[1:], dtype=samples.dtype)

@@ -12,7 +12,7 @@ RANGES: dict[str, float | tuple[float, float]] = {
     **{"latent": 1, "width": 1, "batch": 1, "steps": 1, "critic_steps": 1},
     **{"validation_size": 0, "test_classes": 0, "clusters": (0, 10_000), "samples": 2, "freeze": 0},
     **{"lr": 0, "penalty": 0, "gamma": 0, "clip": 0},
-    **{"ema": (0, 1), "beta2": (0, BELOW_ONE), "betas": (0, BELOW_ONE)},
+    **{"top_k": (0.001, 1), "top_k_decay": (0, 1), "ema": (0, 1), "beta2": (0, BELOW_ONE), "betas": (0, BELOW_ONE)},
 }
 """Setting -> minimum, or (minimum, maximum), in all methods that have it."""
 
@@ -55,6 +55,15 @@ class SynthesisConfig(Settings):
     Mo et al. 2020, arXiv:2002.10964)."""
     ema: float = 0.999
     """Decay of the running average of the generator; 0: none."""
+    top_k: float = 1.0
+    """Share of a batch's samples from which G learns in the end, those with the highest scores (.5
+    in Sinha et al. 2020, arXiv:2002.06224); of several processes, each takes those of its own part.
+    1: all."""
+    top_k_decay: float = 0.99
+    """Factor of that share for each pass through the data, from all samples down to `top_k`."""
+    keep_discriminator: bool = False
+    """Keep D in the model folder, calibrated on the validation items, for `multigen sample
+    --reject`."""
     samples: int = 2_000
     """Number of samples to evaluate, at most the number of training items."""
 

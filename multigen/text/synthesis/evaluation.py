@@ -14,12 +14,13 @@ from multigen.engine.evaluation import Evaluation
 from multigen.metrics.names import direction
 from multigen.storage.files import write_whole
 from multigen.storage.lines import optional
+from multigen.tasks.synthesis.curves import Point, draw_curves
 from multigen.text import metrics
 from multigen.text.decoding import sample, token_mask
 from multigen.text.networks.generators import Generator
 from multigen.text.scripts import is_spaceless
 from multigen.text.synthesis.evaluator import DEFINITIONS, Evaluator
-from multigen.text.synthesis.quality_diversity import Point, draw_curves, verdict
+from multigen.text.synthesis.quality_diversity import verdict
 
 __all__ = ["AS_IT_COMES", "change", "continuations", "evaluate_models", "shuffled"]
 
@@ -79,7 +80,8 @@ def evaluate_models(
         real = rows["real"]
         star = Point(1.0, real["nll_test"], real[quality], error) if "nll_test" in real else None
         with optional(f"{folder}: curves and samples"):
-            draw_curves(folder / "curves.png", curves, star, ("nll_test, nats a token", label))
+            labels = "nll_test, nats a token (lower: more diverse)", f"{label} (lower: better)"
+            draw_curves(folder / "curves.png", curves, star, labels)
             write_whole(folder / "samples.txt", "\n".join(excerpts) + "\n")
     used = {metric for row in rows.values() for metric in row}
     definitions = {metric: text for metric, text in DEFINITIONS.items() if metric in used}

@@ -8,28 +8,12 @@ arXiv:1811.02549). On both axes lower is better.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
-from multigen.storage.output import replacing
+from multigen.tasks.synthesis.curves import SURE, Point
 
-__all__ = ["Point", "advantage", "draw_curves", "verdict"]
-
-SURE = 2.0
-"""Standard errors that a difference must exceed to count."""
-
-
-@dataclass(frozen=True)
-class Point:
-    """A model at a temperature. Of `quality` and `diversity` lower is better; `error` is the
-    standard error of quality."""
-
-    temperature: float
-    diversity: float
-    quality: float
-    error: float
+__all__ = ["advantage", "verdict"]
 
 
 def advantage(point: Point, curve: Sequence[Point]) -> tuple[float, float]:
@@ -78,7 +62,7 @@ def _beyond(curve: Sequence[Point], points: Sequence[Point], what: str) -> str:
     best = min(beyond, key=lambda p: p.quality)
     return (
         f" At less diversity it gets better than maximum likelihood at any temperature: {what} {best.quality:.3g} at temperature "
-        f"{best.temperature:g}, diversity {best.diversity:.3f}, against {end.quality:.3g} at {end.diversity:.3f}."
+        f"{best.at:g}, diversity {best.diversity:.3f}, against {end.quality:.3g} at {end.diversity:.3f}."
     )
 
 
@@ -91,7 +75,7 @@ def _compared(name: str, curve: Sequence[Point], points: Sequence[Point], what: 
         gain, point = max(advantages, key=lambda pair: abs(pair[0]))
         return (
             f"at {len(advantages)} of {len(points)} temperatures, by up to {abs(gain):.3g} in {what} (at temperature "
-            f"{point.temperature:g}, diversity {point.diversity:.3f})"
+            f"{point.at:g}, diversity {point.diversity:.3f})"
         )
 
     if not better and not worse:
@@ -101,27 +85,3 @@ def _compared(name: str, curve: Sequence[Point], points: Sequence[Point], what: 
     if not better:
         return f"{name} is never better than the maximum-likelihood curve, and worse {at(worse)}."
     return f"{name} crosses the maximum-likelihood curve: better {at(better)}; worse {at(worse)}."
-
-
-def draw_curves(path: Path, models: Mapping[str, Sequence[Point]], real: Point | None, labels: tuple[str, str]) -> None:
-    """Draws the curves as an image, temperatures next to their points, real data as a star.
-    `labels`: of the two axes, diversity first."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(7, 5), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    for name, points in models.items():
-        ordered = sorted(points, key=lambda p: p.temperature)
-        x, y, e = zip(*((p.diversity, p.quality, SURE * p.error) for p in ordered), strict=True)
-        axes.errorbar(x, y, e, marker="o", markersize=3, linewidth=1, capsize=2, label=name)
-        for point in (ordered[0], ordered[-1]):
-            axes.annotate(f"{point.temperature:g}", (point.diversity, point.quality), fontsize=7)
-    if real is not None:
-        axes.plot(real.diversity, real.quality, "k*", markersize=11, label="real")
-    axes.set_xlabel(f"{labels[0]} (lower: more diverse)")
-    axes.set_ylabel(f"{labels[1]} (lower: better)")
-    axes.legend(fontsize=8)
-    with replacing(path) as file:
-        figure.savefig(file, dpi=130)

@@ -182,7 +182,11 @@ def test_the_projection_begins_as_large_as_a_feature() -> None:
 class Draws:
     """A step that gives the same numbers each time."""
 
-    dtype, progress = torch.float32, 0.5
+    dtype, progress, index = torch.float32, 0.5, 1_000
+    rows, batch, device = slice(0, 4), 4, torch.device("cpu")
+
+    def rng(self, stream: str) -> torch.Generator:
+        return torch.Generator().manual_seed(len(stream))
 
     def randn(self, stream: str, *shape: int) -> Tensor:
         return torch.randn(4, *shape, generator=torch.Generator().manual_seed(len(stream)))
@@ -230,6 +234,35 @@ def test_wgan_penalises_the_gradient_between_real_and_fake(folder: Path) -> None
     expected = penalties.wgan_gp(made.D, real, fake, step.rand("mix", 1, 1, 1)) * 7
     torch.testing.assert_close(terms["penalty"], expected)
     torch.testing.assert_close(terms["wasserstein"], made.D(fake).mean() - made.D(real).mean())
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_g_learns_from_the_best_of_its_samples(method: str, folder: Path) -> None:
+    made, batch, step = prepared(method, folder, top_k=0.5)
+    seen: list[Tensor] = []
+    D = made.nets["D"]
+
+    def recorded(image: Tensor, label: Tensor | None = None) -> Tensor:
+        seen.append(D(image, label))
+        if seen[-1].requires_grad:
+            seen[-1].retain_grad()
+        return seen[-1]
+
+    made.D = recorded
+    torch.stack([*made.generator_loss(batch, step).values()]).sum().backward()
+    ((scores, gradient),) = [(each, each.grad) for each in seen if each.grad is not None]
+    reached = gradient.reshape(4, -1).abs().sum(1) > 0
+    best = scores.detach().reshape(4, -1).mean(1).topk(2).indices
+    assert sorted(reached.nonzero()[:, 0].tolist()) == sorted(best.tolist())
+    assert next(update for update in made.updates() if update.name == "generator").couples
+
+
+def test_the_share_of_the_best_falls_with_each_pass_down_to_its_floor() -> None:
+    made: Any = gan.GANTrainer(gan.GANConfig(batch=4, top_k=0.25, top_k_decay=0.5))
+    made.data = range(8)
+    scores = torch.tensor([3.0, 1.0, 4.0, 2.0])
+    best = {i: sorted(made.best(scores, SimpleNamespace(index=i)).tolist()) for i in (0, 2, 4, 100)}
+    assert best == {0: [1, 2, 3, 4], 2: [3, 4], 4: [4], 100: [4]}
 
 
 def test_wgan_clips_the_critic_after_each_step(tmp_path: Path, folder: Path) -> None:

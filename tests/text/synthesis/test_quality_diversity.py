@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from multigen.text.synthesis.quality_diversity import Point, advantage, draw_curves, verdict
+from multigen.tasks.synthesis.curves import Point, draw_curves
+from multigen.text.synthesis.quality_diversity import advantage, verdict
 
 
 def point(diversity: float, quality: float, error: float = 0.0, temperature: float = 1.0) -> Point:
