@@ -76,13 +76,15 @@ class VoiceConverter(SoundRestorer):
             to: the speaker whose voice it gets, one of `speakers`.
             direction: "AB" or "BA", in the place of a speaker.
 
-        Raises ConfigError for a speaker that was not trained, DataError for more than one channel,
+        Raises ConfigError for a speaker that was not trained or two targets, DataError for more than one channel,
         a recording of no samples, or values that are not finite."""
         check_sound(sound, (1, 2))
         if sound.ndim == 2 and len(sound) > 1:
             raise DataError(
                 f"a sound of {len(sound)} channels: a voice is in one; average them, sound.mean(0), or choose one"
             )
+        if to and direction:
+            raise ConfigError(f"to {to!r}, direction {direction}: each names the target; give one of them")
         model = self.to(to) if to else self.turned(direction) if direction else self
         pitch = pitch_of(
             sound.reshape(-1).float(), rate or self.rate, max(round(self.step * (rate or self.rate) / self.rate), 1)
