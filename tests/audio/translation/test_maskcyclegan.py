@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 import multigen
-from multigen.audio.translation import evaluator
+from multigen.audio.translation import base, evaluator, features
 from multigen.audio.translation.maskcyclegan import PRESETS, MaskCycleGANTrainer
 from multigen.audio.translation.networks import FeatureDiscriminator, Generator
 from multigen.engine.batches import Stream
@@ -129,8 +129,10 @@ def test_the_rates_of_all_networks_fall_alike(voices: Path) -> None:
 def test_it_trains_converts_and_reports_both_directions(
     voices: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(evaluator, "measured", lambda rate: ())  # test_evaluator has these
+    for module in (evaluator, base):  # without those that take packages
+        monkeypatch.setattr(module, "measured", lambda rate: ())
     monkeypatch.setattr(evaluator, "_pitch_error", lambda *_: 0.0)
+    monkeypatch.setattr(features, "ITERATIONS", 1)
     run = options(tmp_path / "run")
     trainer = MaskCycleGANTrainer(configured(voices, steps=2, test_size=1), run).fit()
     rows = trainer.evaluate().rows
