@@ -267,43 +267,20 @@ def test_a_step_of_fine_tuning_the_published_model(request: pytest.FixtureReques
     pytest.importorskip("peft")
     installed(request)
     (tmp_path / "book.txt").write_text(gguf_files.TEXT * 30)
+    options = (
+        f"--unit file --length 10 --batch 2 --network pretrained --pretrained {PUBLISHED} --lora-rank 2 --frozen-features "
+        "--kl .1 --mle-steps 1 --discriminator-steps 1 --negatives 2 --control-steps 0 --steps 1 --precision fp32 --samples 10"
+    )
     words = [
         "train",
         "scratchgan",
         "tiny",
         "--data",
         tmp_path / "book.txt",
-        "--unit",
-        "file",
-        "--length",
-        "16",
-        "--batch",
-        "2",
+        *options.split(),
+        "--out",
+        tmp_path / "run",
     ]
-    words += [
-        "--network",
-        "pretrained",
-        "--pretrained",
-        PUBLISHED,
-        "--lora-rank",
-        "2",
-        "--frozen-features",
-        "--kl",
-        "0.1",
-    ]
-    words += [
-        "--mle-steps",
-        "1",
-        "--discriminator-steps",
-        "1",
-        "--negatives",
-        "2",
-        "--control-steps",
-        "0",
-        "--steps",
-        "1",
-    ]
-    words += ["--precision", "fp32", "--device", "cpu", "--samples", "10", "--out", tmp_path / "run"]
     assert tiny.multigen(words) == 0
     (text,) = multigen.load(tmp_path / "run").generate("The capital of France is", length=9, temperature=0)
     assert text.startswith("The capital of France is")
