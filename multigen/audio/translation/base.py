@@ -198,8 +198,8 @@ class AudioTranslationTrainer(TranslationTrainer[C]):
         return SpeechSource(made, self.statistics, c.segment)
 
     def _check_memory(self, train: Mapping[str, Sequence[Recording]]) -> None:
-        """Raises OutOfMemory, before any is analysed, for more speech than fits: its magnitudes, and
-        twice its features with each speaker's pitch."""
+        """Raises OutOfMemory, before any is analysed, for more speech than fits: its magnitudes,
+        and twice its features with each speaker's pitch."""
         spec = self.config.spec
         frames = [spec.frames(len(each)) for of in train.values() for each in of]
         bins, kept = spec.n_fft // 2 + 1, 2 * len(train) * self.rows
