@@ -359,8 +359,8 @@ class Trainer(Loop, Generic[C]):
                 keep_schedule(self, then)
         distributed.barrier()
         if distributed.rank() == 0:
-            table = {**self.about(), "config": to_table(self.config), "data": to_table(self.data_info)}
-            table["run"] = to_table(fixed)
+            settings = {"config": self.config, "data": self.data_info, "run": fixed}.items()
+            table = self.about() | {name: to_table(each) for name, each in settings}
             with optional(folder / "previews"):
                 (folder / "previews").mkdir(exist_ok=True)
             remove_leftovers(folder, ATOMIC_FILES)
@@ -368,7 +368,7 @@ class Trainer(Loop, Generic[C]):
             try:
                 write_toml(folder / "config.toml", table)
             except OSError as error:
-                again = f"resume with: {resume_option(folder)}" if self.run.resume else "choose another --out"
+                again = f"resume with: {resume_option(folder)}" if self.run.resume else "start again"
                 raise CheckpointError(
                     f"{folder / 'config.toml'} cannot be written ({error.strerror}); {remedy(error)}, then {again}"
                 ) from error

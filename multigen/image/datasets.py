@@ -101,8 +101,8 @@ def open_images(
     sides = (size, size) if isinstance(size, int) else size
     if min(sides) < 1 or channels not in (0, *MODES) or split not in ("train", "validation", "test"):
         raise ConfigError(
-            f"size {' x '.join(map(str, sides))}, channels {channels}, split {split!r}: expected a size of 1 or more, 4 with "
-            "opacity or 0, 1 or 3 channels, and train or test, or validation; correct what is not"
+            f"size {' x '.join(map(str, dict.fromkeys(sides)))}, channels {channels}, split {split!r}: expected a size of 1 or "
+            "more, 0, 1, 3 or (with opacity) 4 channels, and train, test or validation; correct what is not"
         )
     if data == "digits":
         if split == "validation":

@@ -290,7 +290,9 @@ def test_what_cannot_be_a_set_is_named(tmp_path: Path) -> None:
         open_images("digits", 0)
     with pytest.raises(ConfigError, match="holds no image files; leave labels empty"):
         open_images("digits", 8, labels="name")
-    with pytest.raises(ConfigError, match=r"channels 2, split 'val': expected .*0, 1 or 3 channels, and train or test"):
+    with pytest.raises(
+        ConfigError, match=r"channels 2, split 'val': expected .*0, 1, 3 or \(with opacity\) 4 channels, and train"
+    ):
         open_images("digits", 8, channels=2, split="val")
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match=r"empty: no images in this folder; expected files ending in .*png"):

@@ -52,7 +52,7 @@ from multigen.text.networks.generators import LSTM, Generator, Transformer
 from multigen.text.networks.pretrained import DESCRIPTION, load_described, load_pretrained
 from multigen.text.synthesis.answers import answers, evaluate_answers
 from multigen.text.synthesis.config import TextSynthesisConfig
-from multigen.text.synthesis.evaluation import evaluate_models
+from multigen.text.synthesis.evaluation import AS_IT_COMES, evaluate_models
 from multigen.text.synthesis.evaluator import VALIDATED, Evaluator
 from multigen.text.synthesis.writer import Writer
 from multigen.text.tokenizers import read_tokenizer
@@ -332,10 +332,15 @@ class TextSynthesisTrainer(Trainer[C]):
 
     def trained_models(self) -> Iterator[tuple[list[str], Generator]]:
         """Names and G of all stages that train it: STAGE/best and STAGE/last, both names at once
-        where it is one model. It is one network, with the weights of each in turn."""
+        where it is one model; before them a pretrained model as it comes, where adapters leave it
+        known. It is one network, with the weights of each in turn."""
         G = self._generator_of(self.nets)
         weights = {name: t.clone() for name, t in G.state_dict().items()}
         G.eval()
+        if isinstance(G, Adapted):
+            for name, tensor in G.state_dict().items():
+                tensor.mul_(".lora_B." not in name)  # B is 0 before training
+            yield [AS_IT_COMES], G
         for stage in [s for s in self.plan if any("G" in u.trains for u in s.updates)]:
             steps = {point: self.state.scalars.get(f"{point}_step/{stage.name}") for point in ("best", "last")}
             for step in dict.fromkeys(s for s in steps.values() if s is not None):

@@ -22,12 +22,12 @@ from multigen.text.scripts import is_spaceless
 from multigen.text.synthesis.evaluator import DEFINITIONS, Evaluator
 from multigen.text.synthesis.quality_diversity import verdict
 
-__all__ = ["change", "continuations", "evaluate_models", "shuffled"]
+__all__ = ["AS_IT_COMES", "change", "continuations", "evaluate_models", "shuffled"]
 
 TEMPERATURES = (1.1, 1.0, 0.9, 0.8, 0.7)
 SHOWN = 8  # samples of each model in samples.txt
 PROMPTED = 500  # test texts that are continued
-BASE = "mle/best"
+BASE, AS_IT_COMES = "mle/best", "pretrained"
 SWEPT = (BASE, "adversarial/")
 """Models that are measured at all temperatures; the others at 1."""
 AXES = {
@@ -92,7 +92,7 @@ def _remarks(
     rows: Mapping[str, Mapping[str, float]], curves: Mapping[str, Sequence[Point]], quality: str
 ) -> dict[str, str]:
     remarks = {"chosen": "the best model of a stage has the lowest nll of the validation texts; last is its last step"}
-    others = {name: points for name, points in curves.items() if not name.startswith("mle/")}
+    others = {name: points for name, points in curves.items() if not name.startswith(("mle/", AS_IT_COMES))}
     if BASE not in curves:
         return remarks | {"verdict": "there is no maximum-likelihood stage to compare with"}
     return remarks | ({"verdict": verdict(curves[BASE], others, quality), "change": change(rows)} if others else {})

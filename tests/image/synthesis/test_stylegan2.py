@@ -418,7 +418,7 @@ def test_features_are_those_of_images_on_white() -> None:
     assert seen.tolist() == [[255, 255, 255], [200, 100, 0], [244, 224, 204]]
 
 
-@pytest.mark.slow
+@pytest.mark.long  # the compiler takes minutes
 @pytest.mark.filterwarnings("ignore::UserWarning")  # of torch about its own tracing
 def test_a_compiled_run_is_near_one_that_is_not(folder: Path) -> None:
     weights = []

@@ -2,6 +2,7 @@
 a run trains and saves."""
 
 import copy
+import json
 from pathlib import Path
 
 import pytest
@@ -80,6 +81,8 @@ def test_a_run_trains_adapters_and_writes_a_whole_model(tmp_path: Path, capsys: 
     words += ["--network", "pretrained", "--pretrained", path, "--lora-rank", "2", "--kl", "0.1", "--batch", "4"]
     words += ["--frozen-features", "--precision", "fp32", "--device", "cpu", "--samples", "10", "--mle-steps", "8"]
     assert tiny.multigen([*words, "--out", run]) == 0, capsys.readouterr().err
+    rows = json.loads((run / "evaluation.json").read_text())["rows"]
+    assert rows.keys() >= {"pretrained", "mle/best", "adversarial/last"}
     checkpoint = TensorFile.open(sorted((run / "checkpoints").glob("step-*/G.safetensors"))[-1])
     assert all(".lora_" in name for name in checkpoint)
     model = TensorFile.open(run / "model" / "G.safetensors")
