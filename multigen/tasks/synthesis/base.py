@@ -279,9 +279,9 @@ class SynthesisTrainer(Trainer[C]):
     def stages(self) -> list[Stage]:
         """One stage, whose best checkpoint has the lowest Fréchet distance to the validation items,
         with collapse detection. Raises ConfigError where layers of an untrained D are frozen."""
-        if self.config.freeze and "D" in self.untrained:
+        if (freeze := self.config.freeze) and "D" in self.untrained:
             raise ConfigError(
-                f"freeze {self.config.freeze}: no D in {self.run.start}; start from a run with checkpoints, or --keep-discriminator"
+                f"freeze {freeze}: no D in {self.run.start}; start from a run with checkpoints, or --keep-discriminator"
             )
         best = Best(self.evaluator.selection_metric) if self.splits.validation is not None else None
         return [Stage("adversarial", self.config.steps, self.updates(), best=best, controls=self.controls())]
