@@ -137,6 +137,19 @@ def test_own_samples_are_found_again() -> None:
     assert 1 < codes.norm() <= 6**0.5 + 2.001
 
 
+def test_many_images_are_projected_a_few_at_a_time(styled: ImageSampler, monkeypatch: pytest.MonkeyPatch) -> None:
+    edit, most = Editor(styled), list[int]()
+    images = edit.images(edit.samples(5, seed=7))
+    whole = edit.project(images, steps=0)
+    monkeypatch.setattr("multigen.image.synthesis.projection.PART", 2)
+    images_of = edit.space.images
+    monkeypatch.setattr(edit.space, "images", lambda codes, of: most.append(len(codes)) or images_of(codes, of))
+    parts = edit.project(images, steps=0)
+    assert torch.equal(parts.codes, whole.codes) and max(most) == 2
+    assert parts.labels is not None and whole.labels is not None and torch.equal(parts.labels, whole.labels)
+    assert edit.project(images, steps=1).codes.shape == whole.codes.shape and max(most) == 2
+
+
 def test_latents_have_no_layers_and_no_styles() -> None:
     with pytest.raises(ConfigError, match="layers 0-2: the generator has no styles"):
         Editor(ImageSampler(Network(), 6), layers="0-2")
