@@ -18,7 +18,7 @@ from multigen.audio.restoration.vocoding import Vocoder
 from multigen.audio.sound_to_sound import SoundRestorer
 from multigen.audio.synthesis.sampler import AudioSampler
 from multigen.audio.translation.converter import VoiceConverter
-from multigen.catalogue import BENCHMARKS, DATA, METHODS, MODALITIES, TASKS, benchmarks, lazy
+from multigen.catalogue import BENCHMARKS, DATA, LIBRARIES, METHODS, MODALITIES, TASKS, benchmarks, imported, lazy
 from multigen.catalogue.derived import derived
 from multigen.cli import VERBS
 from multigen.cli.evaluate import NAMES as EVALUATED
@@ -290,3 +290,9 @@ def test_the_catalogue_needs_no_torch() -> None:
     code = "import sys, multigen.catalogue as c; assert c.benchmarks(); print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert {"torch", "numpy", "tyro", "rich"}.isdisjoint(done.stdout.split())
+
+
+def test_loaders_of_libraries_say_what_find_reads_of_a_trainer() -> None:
+    for name, place in LIBRARIES.items():
+        loader = imported(place)
+        assert loader.name == name and loader.exports == ("G",) and loader.optional == () and callable(loader.load)

@@ -85,8 +85,14 @@ def run(args: list[str]) -> None:
 
         from multigen.image.synthesis.editing import Editor
 
-        if mix is not None and (images or direction is not None):
-            raise ConfigError("--mix: two samples are mixed; leave out --direction and image files")
+        if mix is not None and (images or direction is not None or layers or data):
+            raise ConfigError(
+                "--mix: two samples are mixed, layer by layer; leave out --direction, --layers, --data and image files"
+            )
+        if mix is not None and min(mix) < 0:
+            raise ConfigError(f"--mix {min(mix)}: expected numbers of 0 or more, as files of samples have them")
+        if data and direction is not None:
+            raise ConfigError("--data: the class is measured on sheets of directions; leave out --data or --direction")
         if count < 1 or (direction or 0) < 0 or steps < 0:
             raise ConfigError(
                 f"--count {count}, --direction {direction}, --steps {steps}: expected at least 1, 0 and 0"

@@ -10,7 +10,7 @@ import tyro
 
 from multigen.cli.loaded import load_for
 from multigen.cli.output import print_json
-from multigen.console import counted, show, show_text
+from multigen.console import counted, say, show, show_text
 from multigen.errors import ConfigError, DataError
 from multigen.runs.options import Code, Device, Json, Model, Overwrite, cli
 from multigen.storage.files import write_whole, writing
@@ -67,12 +67,18 @@ def run(args: list[str]) -> None:
             check_targets([out], overwrite, "another file for --out")
         if prompts is not None and prompt:
             raise ConfigError(f"--prompt {prompt!r} and --prompts {prompts}: expected one of them; leave one out")
+        talks = chat and prompts is None and not prompt
+        if talks and (left := [name for name, given in {"-n": n != 1, "--out": out, "--json": json}.items() if given]):
+            raise ConfigError(
+                f"{left[0]} and --chat: a conversation in the terminal has one answer at a time, shown there; leave it out, or "
+                "give the message by --prompt"
+            )
         writer = load_for("write", model, code, device)
         ends = [text.replace("\\n", "\n") for text in stop]
         how = (n, seed, temperature, top_k, top_p, length, ends)
         if chat and label:
             raise ConfigError(f"--class {label!r} and --chat: a model of conversations has no classes; leave one out")
-        if chat and prompts is None and not prompt:
+        if talks:
             return _converse(writer, how)
         begins = [prompt] if prompts is None else _lines(prompts)
         texts = [
@@ -98,25 +104,36 @@ def run(args: list[str]) -> None:
 
 def _converse(writer: Any, how: tuple[Any, ...]) -> None:
     """Answers the lines of the input; the earliest messages are forgotten where they no longer
-    fit."""
+    fit. In a terminal a line that cannot be answered does not end the conversation."""
     messages: list[dict[str, str]] = []
     for line in iter(_line, ""):
         if not line.strip():
             continue
-        messages.append({"role": "user", "content": line.strip()})
-        while len(messages) > 2 and not writer.fits(messages, how[-2]):
-            del messages[:2]
-        (answer, *_) = writer.answer(messages, 1, *how[1:])
-        messages.append({"role": "assistant", "content": answer})
+        said = [*messages, {"role": "user", "content": line.strip()}]
+        while len(said) > 2 and not writer.fits(said, how[-2]):
+            del said[:2]
+        try:
+            (answer, *_) = writer.answer(said, 1, *how[1:])
+        except ConfigError as error:
+            if not (sys.stdin.isatty() and writer.dialogue):
+                raise
+            say(str(error))
+            continue
+        messages = [*said, {"role": "assistant", "content": answer}]
         show_text(answer)
 
 
 def _line() -> str:
-    """The next line of the input; "" at its end."""
+    """The next line of the input; "" at its end. Raises DataError for one that is not UTF-8."""
     if sys.stdin.isatty():
         sys.stdout.write("> ")
         sys.stdout.flush()
-    return sys.stdin.readline()
+    try:
+        line = sys.stdin.readline()
+        line.encode()  # some terminals give bytes that are no text as surrogates
+    except UnicodeError as error:
+        raise DataError("a line of the input is not UTF-8 text; convert it, or set the terminal to UTF-8") from error
+    return line
 
 
 def _lines(file: Path) -> list[str]:

@@ -1,7 +1,7 @@
 """Saves and restores the whole state of a run, and loads the weights that a run or a stage starts
 from."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,6 @@ from multigen.storage.run_folder import find_run
 __all__ = [
     "check_data",
     "check_same",
-    "check_start",
     "checkpoint_of",
     "find_resumable",
     "load_networks",
@@ -29,7 +28,7 @@ __all__ = [
     "restore",
     "resume",
     "save",
-    "start_from",
+    "start",
     "with_recorded_choice",
 ]
 
@@ -79,11 +78,17 @@ def not_finite(state: TrainingState) -> str:
     return checkpoint.not_finite(tensors, lambda name: name in masks or name.startswith("state."))
 
 
-def check_start(nets: Mapping[str, nn.Module]) -> None:
-    """Raises CheckpointError where a network is not finite before it is trained."""
+def start(run: Run, method: str, nets: Mapping[str, nn.Module], needed: Collection[str]) -> Collection[str]:
+    """Loads the weights that a run starts from, if any; returns the networks that have none there.
+    `needed`: those that inference needs.
+
+    Raises CheckpointError where weights do not fit, or a network is not finite.
+    """
+    untrained = _start_from(run.start, method, nets, needed) if run.start and not run.resume else ()
     for name, net in nets.items():
         if bad := checkpoint.not_finite({f"{name}.{key}": p for key, p in net.named_parameters()}):
             raise CheckpointError(f"{bad} before training; check the weights that {name} starts from")
+    return untrained
 
 
 def _versions(device: torch.device) -> dict[str, Any]:
@@ -292,14 +297,14 @@ def checkpoint_of(state: TrainingState, run_folder: Path, stage: str, which: str
     return checkpoint.read(run_folder / "checkpoints" / f"step-{step:09d}")[0]
 
 
-def start_from(path: str, method: str, nets: Mapping[str, nn.Module]) -> None:
+def _start_from(path: str, method: str, nets: Mapping[str, nn.Module], needed: Collection[str]) -> Collection[str]:
     """Loads trained weights to start from: the model's, and other networks' from its run's newest
     checkpoint. Of another method's run these may be networks of another kind, which are left out.
 
-    Says which networks have none. Raises CheckpointError where weights do not fit.
+    Says and returns which networks have none. Raises CheckpointError where weights do not fit.
     """
     folder = find_model(path)
-    model = read_model(folder, nets)
+    model = read_model(folder, needed, nets)
     if library := model.config.get("library"):
         raise CheckpointError(
             f"{path}: a network of the library {library} ({model.config.get('architecture')}), which is used and not trained; "
@@ -313,9 +318,10 @@ def start_from(path: str, method: str, nets: Mapping[str, nn.Module]) -> None:
         try:
             checkpoint.load_strict(nets[name].state_dict(), weights[name], f"{folder}, {name}")
         except CheckpointError as error:
-            if model.method != method and name not in model.weights:
+            if model.method != method and not (name in model.weights and name in needed):
                 new.add(name)
                 continue
             other = "; train with the settings of its run: --config RUN/config.toml" if "; " not in str(error) else ""
             raise CheckpointError(f"{error}{other}") from error
     say(f"starting from {folder}" + (f"; untrained: {', '.join(sorted(new))}" if new else ""))
+    return new

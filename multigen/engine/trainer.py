@@ -7,7 +7,7 @@ import inspect
 import re
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Self, TypeVar, get_args
@@ -87,6 +87,8 @@ class Trainer(Loop, Generic[C]):
     """The command that started the run, without measured options, to print how to repeat it."""
     paces: Sequence[float] = ()
     """Seconds of a step by stage, where a trial measured them."""
+    untrained: Collection[str] = ()
+    """Networks that the run that this one starts from has no weights of."""
     _claimed: Path | None = None
     __signature__: ClassVar[inspect.Signature]
 
@@ -259,9 +261,7 @@ class Trainer(Loop, Generic[C]):
         for name, net in self.nets.items():
             to_layout(net.train().to(self.device, dtype), self.layout)
             setattr(self, name, torch.compile(net) if self.run.compile else net)
-        if self.run.start and not self.run.resume:
-            saving.start_from(self.run.start, self.name, self.nets)
-        saving.check_start(self.nets)
+        self.untrained = saving.start(self.run, self.name, self.nets, self.exports)
         scalars = {"attempt": 0, "control/lr": 1.0, "seconds": 0.0}
         batch: int = self.config.batch  # pyright: ignore[reportAttributeAccessIssue]
         in_which = (self.run, self.device, self.precision, self.layout)

@@ -25,6 +25,9 @@ EXTRA = "pip install 'multigen[lm]'"
 LARGEST_HEADER = 1 << 26
 """Maximum bytes of a header. It holds the vocabulary; that of 256,000 tokens takes 12 MiB."""
 MOST_ENTRIES, MOST_TENSORS, MOST_DIMENSIONS = 4_096, 65_536, 4
+MOST_VALUES = 1 << 22
+"""Maximum values of all lists, each of which is an object; a vocabulary of 256,000 tokens has a
+million, with scores, types and merges."""
 NUMBERS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 """Types of values -> their codes in `struct`."""
 STRING, ARRAY = 8, 9
@@ -98,7 +101,7 @@ class Reader:
     """Reads values one after the other; ValueError where the data end before they do."""
 
     def __init__(self, data: bytes):
-        self.data, self.at = data, 0
+        self.data, self.at, self.left = data, 0, MOST_VALUES
 
     def number(self, kind: int) -> Any:
         form = struct.Struct("<" + NUMBERS[kind])
@@ -119,6 +122,9 @@ class Reader:
         if kind != ARRAY:
             return self.string() if kind == STRING else self.number(kind)
         of, count = self.number(4), self.number(10)
+        self.left -= count
+        if self.left < 0:
+            raise ValueError(f"a list of {count:,} values, expected at most {MOST_VALUES:,} in all")
         if of == STRING:
             self.check(count * LEAST_STRING)
             return [self.string() for _ in range(count)]

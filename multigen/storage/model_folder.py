@@ -130,9 +130,9 @@ class ModelFolder:
     """Device of its networks, as for `multigen.engine.device.choose_device`."""
 
 
-def read_model(folder: Path, networks: Iterable[str] | None = None) -> ModelFolder:
+def read_model(folder: Path, networks: Iterable[str] | None = None, optional: Iterable[str] = ()) -> ModelFolder:
     """Reads a model folder: its configuration, and the weights of `networks` that it has. None: all
-    weights.
+    weights. Of `optional` ones those that it lists: others are no part of the model.
 
     Raises CheckpointError for files that cannot be read.
     """
@@ -148,7 +148,9 @@ def read_model(folder: Path, networks: Iterable[str] | None = None) -> ModelFold
         raise CheckpointError(
             f"{folder}/config.json cannot be read ({error}); give the model folder of a finished run"
         ) from error
-    names = [path.stem for path in folder.glob("*.safetensors")] if networks is None else networks
+    listed = about.get("files", ())
+    chosen = [name for name in optional if isinstance(listed, list) and f"{name}.safetensors" in listed]
+    names = [path.stem for path in folder.glob("*.safetensors")] if networks is None else [*networks, *chosen]
     files = {name: folder / f"{name}.safetensors" for name in names}
     weights = {name: TensorFile.open(file, inside) for name, file in files.items() if os.path.lexists(file)}
     return ModelFolder(folder, about["method"], about["config"], about["data"], weights)

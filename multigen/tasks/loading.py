@@ -103,7 +103,7 @@ def find(run: str, code: str = "") -> tuple[Any, ModelFolder, Provenance]:
         )
     return (
         trainer,
-        read_model(folder.path, (*trainer.exports, *trainer.optional)),
+        read_model(folder.path, trainer.exports, trainer.optional),
         origin(run, folder.path, folder.method),
     )
 
@@ -144,7 +144,8 @@ def plan_network(build: Callable[[], N], weights: Mapping[str, Tensor] | Mapping
     with _building(where):
         planned, plan = Plan.of(build, len(weights))
         check_fit(planned.state_dict(), weights.stored if isinstance(weights, TensorFile) else weights, where)
-        plan.check(sum(t.nbytes for t in planned.state_dict().values()))
+        own = {**dict(planned.named_parameters()), **planned.state_dict()}  # with those that a package brings
+        plan.check(sum(t.nbytes for t in own.values()))
     return planned
 
 

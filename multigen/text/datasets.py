@@ -169,7 +169,13 @@ def open_corpus(
         return _oracle_corpus(open_oracle(data, length), oracle_texts, data == "oracle")
     reading = Reading(unit, skip_bad, encoding, column, keep_lines, label_column)
     (train, validation, tested), labels, divided = _read_splits(data, test, reading, length)
-    if conversations.parse(train[0]) is not None:
+    chats = [conversations.parse(text) is not None for part in (train, validation, tested) for text in part]
+    if any(chats) and not all(chats):
+        raise DataError(
+            f"{data}: {sum(chats):,} conversations among {len(chats):,} texts, those to test with included; expected nothing "
+            "else beside conversations: separate them"
+        )
+    if all(chats):
         return _conversations(data, (train, validation, tested), given, tokenizer, vocabulary_size, length, conditional)
     classes = _classes(data, labels, [*train, *validation], tested) if conditional else ()
     fitted = given or open_tokenizer(tokenizer or ("words" if is_fables(data) else "bpe"), train, vocabulary_size, data)

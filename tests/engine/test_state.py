@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from multigen.engine import Batch, Best, Copy, EarlyStop, Pool, Stage, Step, Update
-from multigen.errors import ConfigError
+from multigen.engine import Batch, Best, Copy, EarlyStop, Pool, Run, Stage, Step, Update, saving
+from multigen.errors import CheckpointError, ConfigError
+from multigen.storage.model_folder import write_model
 from tests.engine.toys import (
     ToyConfig,
     Walk,
@@ -197,3 +198,16 @@ def test_a_stage_of_no_steps_is_passed_over(tmp_path: Path) -> None:
     trainer = walked(Judged, tmp_path, steps=0)
     assert trainer.step == 2
     assert trainer.G().item() == -1
+
+
+def test_networks_of_another_method_may_be_of_another_kind(tmp_path: Path) -> None:
+    """Those that inference needs must fit."""
+    kept = {"G": nn.Linear(2, 2).state_dict(), "D": nn.Linear(3, 1).state_dict()}
+    write_model(tmp_path / "model", "one", {}, kept, {})
+    run = Run(device="cpu", start=str(tmp_path / "model"))
+    nets = {"G": nn.Linear(2, 2), "D": nn.Linear(4, 1)}
+    assert saving.start(run, "another", nets, ["G"]) == {"D"}
+    assert torch.equal(nets["G"].weight, kept["G"]["weight"])
+    for method, needed in (("one", ["G"]), ("another", ["G", "D"])):
+        with pytest.raises(CheckpointError, match="model, D: weight has shape"):
+            saving.start(run, method, nets, needed)

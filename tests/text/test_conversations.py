@@ -15,6 +15,7 @@ from multigen.text import conversations, dialogues
 from multigen.text.datasets import open_corpus
 from multigen.text.decoding import sample, token_mask
 from multigen.text.networks.generators import LSTM
+from multigen.text.synthesis.writer import Writer
 from multigen.text.tokenizers import Tokenizer
 from tests import tiny
 
@@ -115,6 +116,17 @@ def test_a_run_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: 
     assert len(json.loads(capsys.readouterr().out)["texts"]) == 2
     assert tiny.multigen([*write, "--prompt", "figs " * 100]) == 2
     assert "tokens: expected fewer than 90" in capsys.readouterr().err.splitlines()[-1]
+    for option in (["-n", "2"], ["--json"], ["--out", tmp_path / "answers.txt"]):
+        assert tiny.multigen([*write, *option]) == 2
+        assert f"{option[0]} and --chat: a conversation in the terminal has one answer" in capsys.readouterr().err
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"Who?\n\xff?\n")))
+    assert tiny.multigen(write) == 2
+    assert "a line of the input is not UTF-8 text" in capsys.readouterr().err.splitlines()[-1]
+    typed = io.StringIO("Who?\n" + "figs " * 100 + "\nWho?\n")
+    typed.isatty = lambda: True
+    monkeypatch.setattr("sys.stdin", typed)
+    assert tiny.multigen(write) == 0  # a message that is too long ends no conversation
+    assert "tokens: expected fewer than 90" in (said := capsys.readouterr()).err and said.out.count("> ") == 4
     monkeypatch.setattr("sys.stdin", io.StringIO("Who?\n\n" * 9))
     assert tiny.multigen([*write, "--length", "60"]) == 0  # what no longer fits is forgotten
     model: Any = multigen.load(run)
@@ -122,6 +134,23 @@ def test_a_run_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: 
         model.answer([HI, HI])
     with pytest.raises(ConfigError, match="the last message is the assistant's"):
         model.answer([HI, HELLO])
+
+
+def test_conversations_are_not_mixed_with_other_texts(tmp_path: Path) -> None:
+    path, texts = str(chat(tmp_path / "chat.jsonl")), tmp_path / "texts.txt"
+    texts.write_text("".join(f"The fox saw {i} hens.\n" for i in range(20)))
+    for data, test in ((path, str(texts)), (str(texts), path)):
+        with pytest.raises(DataError, match=r"conversations among \d+ texts, those to test with included"):
+            open_corpus(data, 40, test=test)
+
+
+def test_a_word_that_is_not_known_is_no_message() -> None:
+    text = json.dumps([HI, HELLO])
+    tokenizer = Tokenizer.train(conversations.content_of([text]), "words")
+    writer = Writer(LSTM(len(tokenizer), 4, 8, tokenizer.start).eval(), tokenizer, 20, 2, 0, dialogue=True)
+    assert len(writer.answer("Hi Hello", 2)) == 2
+    with pytest.raises(ConfigError, match="the model has never seen 'owl'"):
+        writer.answer([HI, HELLO, {"role": "user", "content": "Hi owl"}])
 
 
 def test_a_model_of_other_texts_does_not_answer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -22,12 +22,13 @@ from multigen.audio.translation.features import Analysis, Mels, SpeakerInfo, Sta
 from multigen.audio.translation.networks import least_segment
 from multigen.audio.translation.segments import PairSource, SpeechSource
 from multigen.audio.translation.speakers import Opened, open_speakers
-from multigen.console import if_slow
+from multigen.console import counted, if_slow
 from multigen.data.skipped import report_skipped
 from multigen.engine import Batch, Callback, Step
 from multigen.engine.batches import Source
 from multigen.engine.schedules import ConstantThenLinear, Schedule
 from multigen.errors import ConfigError, DataError
+from multigen.memory import require
 from multigen.runs.card import Card
 from multigen.storage.output import replacing
 from multigen.tasks.translation.base import (
@@ -55,7 +56,7 @@ class AudioTranslationConfig(TranslationConfig):
     """Folder of recordings of the second speaker, B; they need not say the same."""
     speakers: tuple[str, ...] = ()
     """Of data that hold several speakers, those to train on: the first is A, the second B; none
-    named: all, in alphabetical order."""
+    named: all, in alphabetical order, of voice F1 and M2."""
     parallel: bool = False
     """Learn from recordings that say the same and have one name, laid along each other by dynamic
     time warping, in place of learning without pairs."""
@@ -183,6 +184,7 @@ class AudioTranslationTrainer(TranslationTrainer[C]):
                 f"{c.data}: no recording of {missing[0]} is as long as a segment of {c.segment} frames; give longer ones, or "
                 "lower --segment"
             )
+        self._check_memory(train)
         with if_slow("analysing the recordings"):
             analysed = {
                 who: [self.sounds.analyse(each.part(0, len(each))[0]) for each in of] for who, of in train.items()
@@ -194,6 +196,18 @@ class AudioTranslationTrainer(TranslationTrainer[C]):
         if c.parallel:
             return PairSource(made, self.statistics, c.segment, [*train.values()])
         return SpeechSource(made, self.statistics, c.segment)
+
+    def _check_memory(self, train: Mapping[str, Sequence[Recording]]) -> None:
+        """Raises OutOfMemory, before any is analysed, for more speech than fits: its magnitudes,
+        and twice its features with each speaker's pitch."""
+        spec = self.config.spec
+        frames = [spec.frames(len(each)) for of in train.values() for each in of]
+        bins, kept = spec.n_fft // 2 + 1, 2 * len(train) * self.rows
+        require(
+            4 * (sum(frames) * (bins + kept) + 10 * max(frames) * bins),
+            f"{sum(frames) * spec.hop / spec.rate / 60:.0f} minutes of {counted(len(train), 'speakers')}",
+            "choose fewer speakers, --speakers, or give fewer recordings",
+        )
 
     def _say_if_no_speech(
         self, train: Mapping[str, Sequence[Recording]], analysed: Mapping[str, Sequence[Analysis]]

@@ -76,13 +76,15 @@ class VoiceConverter(SoundRestorer):
             to: the speaker whose voice it gets, one of `speakers`.
             direction: "AB" or "BA", in the place of a speaker.
 
-        Raises ConfigError for a speaker that was not trained, DataError for more than one channel,
-        a recording of no samples, or values that are not finite."""
+        Raises ConfigError for a speaker that was not trained or two targets, DataError for more
+        than one channel, a recording of no samples, or values that are not finite."""
         check_sound(sound, (1, 2))
         if sound.ndim == 2 and len(sound) > 1:
             raise DataError(
                 f"a sound of {len(sound)} channels: a voice is in one; average them, sound.mean(0), or choose one"
             )
+        if to and direction:
+            raise ConfigError(f"to {to!r}, direction {direction}: each names the target; give one of them")
         model = self.to(to) if to else self.turned(direction) if direction else self
         pitch = pitch_of(
             sound.reshape(-1).float(), rate or self.rate, max(round(self.step * (rate or self.rate) / self.rate), 1)
@@ -207,8 +209,8 @@ def _mono(blocks: Iterable[Tensor]) -> Iterator[Tensor]:
 
 
 def check_speech(name: str, blocks: Iterable[Tensor], rate: int, hop: int) -> float:
-    """The mean log f0 of a recording (1, T), in blocks; 0 without a pitch. Raises DataError where it
-    is silent; says where it is not like speech."""
+    """The mean log f0 of a recording (1, T), in blocks; 0 without a pitch. Raises DataError where
+    it is silent; says where it is not like speech."""
     peak, audible, voiced, logs = 0.0, 0, 0, list[Tensor]()
     for block in blocks:
         for part in block[0].split(PART):

@@ -44,8 +44,9 @@ OWN = {
     "recordings; 1: as lively.",
     "voicing_error": "Share of the frames that are voiced in one of conversion and source, and unvoiced in the other; own "
     "tracker; mean over recordings.",
-    "target_similarity": "Speaker similarity (see speaker_similarity) of a conversion and a recording of the target.",
-    "source_similarity": "Speaker similarity (see speaker_similarity) of a conversion and its source.",
+    "target_similarity": "Of a conversion and a recording of the target, where there are several another sentence: "
+    f"{DEFINITIONS['speaker_similarity']}",
+    "source_similarity": "Of a conversion and its source, as target_similarity.",
     "similarity_gain": "target_similarity less source_similarity: above 0, a conversion is more like the target than like its "
     "source.",
     "same_pesq": "PESQ of a recording of the target, converted to the target, beside itself: what is lost on the way.",

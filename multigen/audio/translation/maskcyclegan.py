@@ -37,7 +37,7 @@ __all__ = ["PRESETS", "MaskCycleGANConfig", "MaskCycleGANTrainer"]
 @dataclass(frozen=True)
 class MaskCycleGANConfig(AudioTranslationConfig):
     mask: int = 32
-    """Frames in a row that are hidden at most, drawn evenly from 0."""
+    """Frames in a row that are hidden: fewer than this, drawn evenly from 0."""
     cycle_weight: float = 2.0
     """Weight of the mean absolute error of features that were converted there and back (10 in the
     paper)."""
@@ -62,12 +62,11 @@ class MaskCycleGANConfig(AudioTranslationConfig):
 
 PRESETS = {
     "tiny": MaskCycleGANConfig(
-        speakers=("F1", "M2"), rate=8_000, bands=40, segment=32, width=16, blocks=1, discriminator_width=8, batch=4,
-        test_size=2, steps=10,
+        rate=8_000, bands=40, segment=32, width=16, blocks=1, discriminator_width=8, batch=4, test_size=2, steps=10,
     ),
     "laptop": MaskCycleGANConfig(
-        speakers=("F1", "M2"), width=64, blocks=3, discriminator_width=96, batch=8, test_size=4, steps=2_000, lr=1e-3,
-        discriminator_lr=1e-3, mask=16, ema=0.99,
+        width=64, blocks=3, discriminator_width=96, batch=8, test_size=4, steps=2_000, lr=1e-3, discriminator_lr=1e-3,
+        mask=16, ema=0.99,
     ),
     "default": MaskCycleGANConfig(),
     "paper": MaskCycleGANConfig(

@@ -20,6 +20,7 @@ MOST = 16
 """Speakers of one model."""
 TENTH = 10  # of the sentences, one in so many is a test sentence, where the data have no split of their own
 SHORTEST = 0.3  # seconds: what is less cannot be measured
+USUAL = ("F1", "M2")  # of the speaking machine, where none are named
 
 Speakers = Mapping[str, Sequence[Recording]]
 """Name -> recordings."""
@@ -70,7 +71,10 @@ def open_speakers(c: Settings) -> Opened:
     be used.
     """
     skipped: list[tuple[Path, str]] = []
-    train = _chosen(c, _read(c, c.data, c.target, "train", c.speakers, skipped))
+    if "drums" in (c.data, c.target, c.test, c.test_target):
+        raise ConfigError("drums: nobody speaks in them; give recordings of speech, or voice, the speaking machine")
+    named = c.speakers or (USUAL if c.data in EMBEDDED else ())
+    train = _chosen(c, named, _read(c, c.data, c.target, "train", named, skipped))
     test, name = _tests(c, tuple(train), skipped)
     if test is None:
         train, test = _held_out(train)
@@ -139,16 +143,18 @@ def _two_names(data: str, target: str) -> tuple[str, str]:
     return "A", "B"
 
 
-def _chosen(c: Settings, found: dict[str, list[Recording]]) -> dict[str, list[Recording]]:
-    """The speakers that are trained on, in their order."""
-    if unknown := [name for name in c.speakers if name not in found]:
+def _chosen(c: Settings, named: Sequence[str], found: dict[str, list[Recording]]) -> dict[str, list[Recording]]:
+    """The speakers that are trained on, in their order: those that are named, else all."""
+    if unknown := [name for name in named if name not in found]:
         raise _unknown(unknown, tuple(found))
     if len(found) < 2:
         raise DataError(
             f"{c.data}: one speaker, as far as the names of folders and files say; expected two or more: give a second folder, "
             "--target, or a folder for each speaker"
         )
-    names = c.speakers or tuple(found)
+    names = named or tuple(found)
+    if len({*names}) != len(names):
+        raise ConfigError(f"speakers {', '.join(names)}: one is named twice; name each once")
     if not 2 <= len(names) <= MOST:
         raise ConfigError(f"{counted(len(names), 'speakers')}: expected 2 to {MOST}; choose some: --speakers NAME NAME")
     return {name: found[name] for name in names}
@@ -193,22 +199,28 @@ def _tests(c: Settings, names: tuple[str, ...], skipped: list[tuple[Path, str]])
 def _held_out(
     train: Mapping[str, Sequence[Recording]],
 ) -> tuple[dict[str, list[Recording]], dict[str, list[Recording]]]:
-    """Training and test recordings: of each speaker the tenth whose sentences have the smallest
-    hashes, so that those of one sentence are on one side."""
+    """Training and test recordings: of each speaker the tenth of the sentences with the smallest
+    hashes, and what others say of these, so that the recordings of one sentence are on one
+    side."""
     kept: dict[str, list[Recording]] = {}
     held: dict[str, list[Recording]] = {}
+    chosen = {sentence for who, recordings in train.items() for sentence in _tenth(who, recordings)}
     for who, recordings in train.items():
-
-        def rank(each: Recording, who: str = who) -> bytes:
-            return hash_of(sentence_of(each.name, who), 0)
-
-        ranked = sorted(recordings, key=rank)
-        count = max(1, len(ranked) // TENTH)
-        if len(ranked) < 2:
-            raise DataError(
-                f"{who}: one recording, none is left to test with; cut it into sentences, or name a test set: --test"
-            )
-        held[who], kept[who] = ranked[:count], ranked[count:]
+        sentences = [sentence_of(each.name, who) for each in recordings]
+        tests = chosen if {*sentences} - chosen else {*_tenth(who, recordings)}  # something is left to train on
+        held[who] = [each for each, sentence in zip(recordings, sentences, strict=True) if sentence in tests]
+        kept[who] = [each for each, sentence in zip(recordings, sentences, strict=True) if sentence not in tests]
     total = sum(map(len, train.values()))
     say(f"{sum(map(len, held.values()))} of {total} recordings are held out, to test with")
     return kept, held
+
+
+def _tenth(who: str, recordings: Sequence[Recording]) -> list[str]:
+    """The tenth of a speaker's sentences with the smallest hashes, one at least. Raises DataError
+    where none would be left."""
+    sentences = sorted({sentence_of(each.name, who) for each in recordings}, key=lambda each: hash_of(each, 0))
+    if len(sentences) < 2:
+        raise DataError(
+            f"{who}: one recording, none is left to test with; cut it into sentences, or name a test set: --test"
+        )
+    return sentences[: max(1, len(sentences) // TENTH)]

@@ -8,9 +8,9 @@ permissive licences. These networks are for inference only.
 
 import importlib.util
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -80,7 +80,8 @@ class Spandrel:
     """Loads model folders with a spandrel network, as trainers load those of their methods."""
 
     name = "spandrel"
-    exports = ("G",)
+    exports: ClassVar[Sequence[str]] = ("G",)
+    optional: ClassVar[Sequence[str]] = ()
 
     @classmethod
     def load(cls, folder: ModelFolder) -> Restorer:

@@ -131,11 +131,11 @@ def effect(name: str, images: Tensor) -> tuple[float, float]:
     ranks, order = ranks - ranks.mean(1, keepdim=True), torch.arange(values.shape[1]).double()
     order = order - order.mean()
     correlation = (ranks * order).sum(1) / (ranks.norm(dim=1) * order.norm()).clamp(min=1e-12)  # (n,)
-    return (values[:, -1] - values[:, 0]).mean().item(), correlation.mean().abs().item()
+    return (values[:, -1] - values[:, 0]).mean().item(), min(correlation.mean().abs().item(), 1.0)
 
 
 def _ranks(values: Tensor) -> Tensor:
     """Ranks in each row, (n, m); equal values have their mean rank."""
     less = (values[:, :, None] > values[:, None]).sum(2)
     equal = (values[:, :, None] == values[:, None]).sum(2)
-    return less + (equal - 1) / 2.0
+    return less + (equal - 1).double() / 2

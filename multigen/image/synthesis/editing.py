@@ -27,6 +27,7 @@ from multigen.tasks.synthesis.extractors import embed
 __all__ = ["Editor", "Effects"]
 
 STRENGTHS = 7  # on a sheet, from one end to the other
+STRONGEST = 1_000  # strength; samples are hardly ever beyond 4
 
 
 class Effects(NamedTuple):
@@ -85,6 +86,10 @@ class Editor:
             strength: standard deviations of the codes along the direction; negative: to the other
                 end.
         """
+        if not abs(strength) <= STRONGEST:
+            raise ConfigError(
+                f"strength {strength:g}: expected standard deviations, from {-STRONGEST} to {STRONGEST}, such as 3"
+            )
         if isinstance(direction, int):
             direction = self.directions(direction + 1)[-1]
         moved = self.space.moved(codes.codes, strength * direction.unit * direction.vector, self.layers)

@@ -179,17 +179,32 @@ class DownBlock(nn.Module):
 
 class Deviation(nn.Module):
     """A further channel that tells D how much the images of a group differ: (B, C, H, W) -> (B, C +
-    1, H, W), with the deviation over the group, averaged over channels and positions. In training
-    the groups are of the whole batch, over all ranks; Karras et al. 2018, arXiv:1710.10196, section
-    3."""
+    1, H, W), with the deviation over the group, averaged over channels and positions; Karras et al.
+    2018, arXiv:1710.10196, section 3.
+
+    In training the groups are of the whole batch, over all ranks. In use an image has the running
+    mean of these deviations, so that its score does not depend on the images beside it.
+    """
+
+    typical: Tensor
+    seen: Tensor
 
     def __init__(self, group: int):
         super().__init__()
         self.group = group
+        self.register_buffer("typical", torch.zeros(()))
+        self.register_buffer("seen", torch.zeros(()))  # batches behind it
 
     def forward(self, x: Tensor) -> Tensor:
-        rows, own = all_rows(x) if self.training else (x, slice(0, len(x)))
+        values = self.differences(x) if self.training else self.typical.expand(len(x))
+        return torch.cat([x, values[:, None, None, None].to(x).expand(-1, 1, *x.shape[2:])], 1)
+
+    def differences(self, x: Tensor) -> Tensor:
+        """That of each image's group, (B,)."""
+        rows, own = all_rows(x)
         groups = rows.float().tensor_split(math.ceil(len(rows) / self.group))
-        values = [(g.var(0, correction=0) + 1e-8).sqrt().mean().expand(len(g)) for g in groups]
-        plane = torch.cat(values)[own, None, None, None].to(x).expand(-1, 1, *x.shape[2:])
-        return torch.cat([x, plane], 1)
+        values = torch.cat([(g.var(0, correction=0) + 1e-8).sqrt().mean().expand(len(g)) for g in groups])
+        with torch.no_grad():
+            self.seen.add_(1)
+            self.typical.lerp_(values.mean().to(self.typical), (1 / self.seen).clamp(min=0.01))
+        return values[own]

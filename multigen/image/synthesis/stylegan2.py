@@ -95,7 +95,7 @@ class StyleGAN2Config(ImageSynthesisConfig):
 
     any_size: ClassVar[bool] = True
     ranges = ImageSynthesisConfig.ranges | {
-        **{"mapping_layers": (0, 64), "max_channels": 1, "deviation": 1, "lazy": 1, "path_lazy": 1},
+        **{"mapping_layers": (1, 64), "max_channels": 1, "deviation": 1, "lazy": 1, "path_lazy": 1},
         **{"path_weight": 0, "style_mixing": (0, 1), "image_width": 0},
         **{"augment_share": (0, 1), "augment_target": (0, 1), "augment_speed": 1e-3},
     }

@@ -274,7 +274,12 @@ class SynthesisTrainer(Trainer[C]):
 
     def stages(self) -> list[Stage]:
         """One stage, whose best checkpoint has the lowest Fréchet distance to the validation items,
-        with collapse detection."""
+        with collapse detection. Raises ConfigError where layers of an untrained D are frozen."""
+        if self.config.freeze and "D" in self.untrained:
+            raise ConfigError(
+                f"freeze {self.config.freeze}: {self.run.start} holds no D, whose layers would stay untrained; start from a run "
+                "with its checkpoints or from one trained with --keep-discriminator, or leave it out"
+            )
         best = Best(self.evaluator.selection_metric) if self.splits.validation is not None else None
         return [Stage("adversarial", self.config.steps, self.updates(), best=best, controls=self.controls())]
 

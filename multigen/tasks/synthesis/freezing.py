@@ -25,9 +25,9 @@ def frozen(network: N, freeze: int) -> N:
 
 
 def _layers(network: nn.Module) -> Iterator[nn.Module]:
-    """Layers and blocks with weights, in the order in which they were built."""
+    """Layers and blocks that are trained, in the order in which they were built."""
     for child in network.children():
-        if isinstance(child, nn.Sequential | nn.ModuleList):
+        if isinstance(child, nn.Sequential | nn.ModuleList | nn.ModuleDict):
             yield from _layers(child)
-        elif any(True for _ in child.parameters()):
+        elif any(weight.requires_grad for weight in child.parameters()):
             yield child

@@ -117,12 +117,12 @@ def read_calibration(folder: Path) -> Calibration:
     """That of a model folder. Raises CheckpointError where it cannot be read."""
     try:
         table = read_json(folder / FILE, CONFIG, hub.files_folder(folder))
-        values = [float(table[field.name]) for field in fields(Calibration)]
-        if not all(map(math.isfinite, values)):
+        values = [table[field.name] for field in fields(Calibration)]
+        if not all(type(value) in (int, float) and math.isfinite(value) for value in values):
             raise ValueError("expected finite numbers")
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
         raise CheckpointError(f"{folder / FILE} cannot be read ({error}); copy the model folder again") from error
-    return Calibration(*values)
+    return Calibration(*map(float, values))
 
 
 class Rejection:
@@ -143,6 +143,12 @@ class Rejection:
     ) -> Tensor:
         """As `Sampler.sample`. Sample i is the first of its own candidates that is kept, so it does
         not depend on the other samples."""
+        if n > sampler.batch:
+            starts = range(0, n, sampler.batch)
+            parts = [None] * len(starts) if labels is None else labels.split(sampler.batch)
+            counts = (min(sampler.batch, n - start) for start in starts)
+            each = zip(counts, parts, starts, strict=True)
+            return torch.cat([self.sample(sampler, m, seed, own, truncation, first + i) for m, own, i in each])
         rows, result = torch.arange(n), None
         for attempt in range(TRIES):
             own = seed if not attempt else key("candidate", seed, attempt)

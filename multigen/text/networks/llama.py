@@ -19,6 +19,10 @@ from multigen.storage.tensors import Stored
 __all__ = ["LlamaWeights", "check_architecture", "configuration", "tokenizer_json"]
 
 ARCHITECTURE = "llama"
+SCALES = "rope.scaling.factor", "rope.scale_linear", "rope.scaling.attn_factor"
+"""Settings that change the rotation of queries and keys, unless they are 1."""
+LISTS = {"tokens": str, "merges": str, "token_type": int}
+"""Lists of the tokenizer -> the kind of their entries."""
 SETTINGS = {
     "block_count": "num_hidden_layers",
     "embedding_length": "hidden_size",
@@ -65,8 +69,14 @@ def check_architecture(file: GGUFFile) -> None:
     tokenizer = file.settings.get("tokenizer.ggml.model")
     if tokenizer is None or not file.settings.get("tokenizer.ggml.tokens"):
         raise CheckpointError(f"{file.path}: it has no tokenizer; give a file that holds one")
+    for name, of in LISTS.items():
+        entries = file.settings.get(f"tokenizer.ggml.{name}", [])
+        if not isinstance(entries, list) or not all(isinstance(entry, of) for entry in entries):
+            raise CheckpointError(
+                f"{file.path}: tokenizer.ggml.{name} is no list of {'texts' if of is str else 'whole numbers'}; download it again"
+            )
     split = file.settings.get("tokenizer.ggml.pre", "default")
-    if tokenizer != "gpt2" or split not in SPLITS:
+    if tokenizer != "gpt2" or split not in [*SPLITS]:
         raise CheckpointError(
             f"{file.path}: tokenizer {tokenizer!r:.40} of kind {split!r:.40}, expected 'gpt2' of one of {', '.join(SPLITS)}; "
             "give another model"
@@ -74,24 +84,34 @@ def check_architecture(file: GGUFFile) -> None:
 
 
 def configuration(file: GGUFFile) -> dict[str, Any]:
-    """The configuration of transformers. Raises CheckpointError where a setting is missing."""
-    prefix = f"{ARCHITECTURE}."
-    about = {}
-    for name, ours in SETTINGS.items():
-        value = file.settings.get(prefix + name)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
-            raise CheckpointError(f"{file.path}: {prefix}{name} is {value!r:.40}, expected a number; download it again")
-        about[ours] = value
+    """The configuration of transformers. Raises CheckpointError where a setting is missing or no
+    number, and for positions that are scaled."""
+    for name in SCALES:
+        if (scale := file.settings.get(f"{ARCHITECTURE}.{name}", 1)) != 1:
+            raise CheckpointError(
+                f"{file.path}: {ARCHITECTURE}.{name} is {scale!r:.40}: a context that was made longer, which is not read; "
+                "give another model"
+            )
+    about = {ours: _number(file, name) for name, ours in SETTINGS.items()}
     heads = about["num_attention_heads"]
     return {
         "model_type": ARCHITECTURE,
         **about,
-        "num_key_value_heads": file.settings.get(prefix + "attention.head_count_kv", heads),
-        "head_dim": file.settings.get(prefix + "rope.dimension_count", about["hidden_size"] // heads),
-        "rope_theta": file.settings.get(prefix + "rope.freq_base", 10_000.0),
+        "num_key_value_heads": _number(file, "attention.head_count_kv", heads),
+        "head_dim": _number(file, "rope.dimension_count", about["hidden_size"] // heads),
+        "rope_theta": _number(file, "rope.freq_base", 10_000.0),
         "vocab_size": len(file.settings["tokenizer.ggml.tokens"]),
         "tie_word_embeddings": "output.weight" not in file,
     }
+
+
+def _number(file: GGUFFile, name: str, default: float | None = None) -> Any:
+    value = file.settings.get(f"{ARCHITECTURE}.{name}", default)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
+        raise CheckpointError(
+            f"{file.path}: {ARCHITECTURE}.{name} is {value!r:.40}, expected a number above 0; download it again"
+        )
+    return value
 
 
 class LlamaWeights(Mapping[str, Tensor]):
@@ -132,7 +152,7 @@ def _name(theirs: str, file: GGUFFile) -> str:
         number, part = match.groups()
         if part in LAYER:
             return f"model.model.layers.{int(number)}.{LAYER[part]}.weight"
-    elif theirs.removesuffix(".weight") in OTHERS:
+    elif theirs.endswith(".weight") and theirs.removesuffix(".weight") in OTHERS:
         return f"model.{OTHERS[theirs.removesuffix('.weight')]}.weight"
     raise CheckpointError(f"{file.path}: {theirs!r:.60}: a tensor that no plain llama model has; give another model")
 

@@ -6,9 +6,10 @@ checksum that is written here. Nothing is fetched.
 """
 
 import json
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from multigen.config import to_table
 from multigen.engine.checkpoint import not_finite
@@ -45,7 +46,8 @@ class Pretrained:
     """Loads model folders with a pretrained model, as trainers load those of their methods."""
 
     name = "transformers"
-    exports = ("G",)
+    exports: ClassVar[Sequence[str]] = ("G",)
+    optional: ClassVar[Sequence[str]] = ()
     task = Writer.task
 
     @classmethod

@@ -106,6 +106,7 @@ class Writer(Ready):
             )
         said = [{"role": "user", "content": messages}] if isinstance(messages, str) else [*messages]
         begin = encode_prompt(answerable(said), self.tokenizer)
+        self._encode(said[-1]["content"])  # raises for words that it does not know
         stops = [stop] if isinstance(stop, str) else [*stop]
         rows = self._sampled(begin, n, seed, temperature, top_k, top_p, length, stops)
         return [_stopped(self._decode(row[len(begin) :]), 0, stops).strip() for row in rows]

@@ -59,6 +59,8 @@ def test_speakers_are_named(ready: VoiceConverter) -> None:
         ready.to("M2")
     with pytest.raises(ConfigError, match="direction up: expected AB or BA"):
         ready.turned("up")
+    with pytest.raises(ConfigError, match="to 'M1', direction BA: each names the target"):
+        ready.translate(sound, to="M1", direction="BA")
     with pytest.raises(DataError, match="a sound of 2 channels: a voice is in one"):
         ready.translate(torch.zeros(2, 100))
 

@@ -19,7 +19,7 @@ from multigen.storage.model_folder import write_model
 
 RATE = 8_000
 SPEAKERS = ("F2", "M1")
-TINY: dict[str, Any] = {"width": 4, "discriminator_width": 2, "bands": 24, "segment": 16, "batch": 2, "speakers": ()}
+TINY: dict[str, Any] = {"width": 4, "discriminator_width": 2, "bands": 24, "segment": 16, "batch": 2}
 
 
 def recordings(folder: Path, speakers: tuple[str, ...] = SPEAKERS, count: int = 5) -> Path:

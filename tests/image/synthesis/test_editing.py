@@ -110,7 +110,7 @@ def ramp(values: list[list[tuple[int, int, int]]]) -> Tensor:
 def test_effects_of_plain_colours() -> None:
     rising = ramp([[(10 * i, 10 * i, 10 * i) for i in range(7)], [(20 * i, 20 * i, 20 * i) for i in range(7)]])
     assert effect("brightness", rising) == pytest.approx((90, 1))
-    assert effect("brightness", rising.flip(1)) == pytest.approx((-90, 1))
+    assert effect("brightness", rising.flip(1)) == pytest.approx((-90, 1)) and effect("brightness", rising)[1] <= 1
     both = torch.stack([rising[0], rising[0].flip(0)])
     assert effect("brightness", both) == (0, 0)
     assert effect("saturation", rising) == (0, 0)

@@ -19,6 +19,7 @@ from multigen.image.backbones import PYRAMID, PYRAMID_CHANNELS, EfficientNetLite
 from multigen.image.synthesis import projected
 from multigen.image.synthesis.base import ImageInfo
 from multigen.runs.report.table import evaluation_table
+from multigen.tasks.loading import load_network
 from tests.tiny import pixels
 
 
@@ -135,3 +136,15 @@ def test_every_table_marks_what_d_has_used(run: tuple[Path, Evaluation]) -> None
     kept = json.loads((folder / "evaluation.json").read_text())
     page = evaluation_table(kept["rows"], kept["definitions"])
     assert "fd_<wbr>efficientnet_<wbr>lite0 (used by D)" in page
+
+
+def test_a_discriminator_that_is_kept_is_built_beside_the_network_of_a_package() -> None:
+    """Whose weights are not in its file, and need no permission."""
+    c = projected.PRESETS["tiny"]
+
+    def build() -> projected.Discriminator:
+        return projected.Discriminator(c.discriminator_width, c.input_size, 3)
+
+    made, image = build().eval(), torch.rand(2, 3, 32, 32)
+    loaded = load_network(build, made.state_dict(), "model, D", "cpu")
+    torch.testing.assert_close(loaded(image), made(image))

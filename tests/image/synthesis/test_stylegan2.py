@@ -141,12 +141,23 @@ def test_blurring_is_symmetric_and_has_both_derivatives() -> None:
 
 def test_the_deviation_is_that_of_each_group() -> None:
     x = torch.randn(6, 3, 4, 5)
-    for mode in (True, False):
-        seen = Deviation(4).train(mode)(x)
-        assert torch.equal(seen[:, :3], x) and seen.shape == (6, 4, 4, 5)
-        for rows in (slice(0, 3), slice(3, 6)):  # six rows are two groups of three
-            expected = x[rows].std(0, correction=0).mean()
-            torch.testing.assert_close(seen[rows, 3], expected.expand(3, 4, 5))
+    seen = Deviation(4)(x)
+    assert torch.equal(seen[:, :3], x) and seen.shape == (6, 4, 4, 5)
+    for rows in (slice(0, 3), slice(3, 6)):  # six rows are two groups of three
+        expected = x[rows].std(0, correction=0).mean()
+        torch.testing.assert_close(seen[rows, 3], expected.expand(3, 4, 5))
+
+
+def test_in_use_a_score_does_not_depend_on_the_other_images() -> None:
+    """They have the mean of the deviations of training, which using D leaves as it is."""
+    layer, batches = Deviation(4), torch.randn(3, 4, 2, 5, 5)
+    mean = torch.stack([layer(x)[0, 2, 0, 0] for x in batches]).mean()
+    torch.testing.assert_close(layer.eval()(batches[0])[:, 2], mean.expand(4, 5, 5))
+    assert torch.equal(layer(batches[0])[:1], layer(batches[0][:1])) and layer.seen == 3
+    D = Discriminator(PRESETS["tiny"], 3)
+    images = torch.randn(4, 3, 32, 32)
+    assert (D(images)[:1] - D(images[:1])).abs() > 1e-4
+    torch.testing.assert_close(D.eval()(images)[:1], D(images[:1]))
 
 
 # ---------------------------------------------------------------------------------------------------- sizes
@@ -464,3 +475,9 @@ def test_presets_are_of_their_papers() -> None:
     assert StyleGAN2Config(batch=32).gamma == pytest.approx(0.0002 * 64**2 / 32)
     assert PRESETS["paper"].lr == 2e-3 and PRESETS["paper"].mapping_layers == 8
     assert PRESETS["default"].ema == pytest.approx(0.5 ** (32 / 10_000), abs=3e-4)
+
+
+def test_a_style_comes_from_one_layer_at_least() -> None:
+    """With classes a style would else be as long as z and the embedding together."""
+    with pytest.raises(ConfigError, match="mapping_layers 0: expected 1 to 64"):
+        StyleGAN2Config(mapping_layers=0)

@@ -8,6 +8,8 @@ import torch
 
 from multigen.engine import Run
 from multigen.errors import ConfigError
+from multigen.image.synthesis import fastgan, projected
+from multigen.image.synthesis.base import ImageInfo
 from multigen.image.synthesis.dcgan import PRESETS, DCGANTrainer
 from multigen.image.synthesis.r3gan import PRESETS as R3GAN
 from multigen.image.synthesis.r3gan import R3GANTrainer
@@ -34,6 +36,22 @@ def test_blocks_count_once() -> None:
     trainer = R3GANTrainer(replace(R3GAN["tiny"], size=16), CPU)
     network = frozen(trainer.discriminator(), 2)
     assert {name.split(".")[1] for name, p in network.named_parameters() if not p.requires_grad} == {"0", "1"}
+
+
+def test_each_block_of_each_part_counts_and_what_is_never_trained_does_not() -> None:
+    D = frozen(fastgan.Discriminator(4, 64, 3), 2)
+    parts = {name.rsplit(".parametrizations")[0] for name, p in D.named_parameters() if not p.requires_grad}
+    assert parts >= {"stem.0", "blocks.32.layers.0"} and not any(name.startswith("blocks.16") for name in parts)
+    D = frozen(projected.Discriminator(4, 64, 3), 1)
+    parts = {name.split(".")[0] for name, p in D.named_parameters() if not p.requires_grad}
+    assert parts == {"features", "discriminators"}
+
+
+def test_layers_of_an_untrained_d_are_not_frozen(tmp_path: Path) -> None:
+    start = tiny.untrained(tmp_path / "start", DCGANTrainer(CONFIG, CPU), ImageInfo(channels=1))
+    run = replace(CPU, out=str(tmp_path / "run"), start=str(start))
+    with pytest.raises(ConfigError, match=r"freeze 1: .*start holds no D, .*--keep-discriminator"):
+        DCGANTrainer(replace(CONFIG, freeze=1), run).prepare()
 
 
 def test_what_cannot_be_frozen(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -79,6 +79,11 @@ def test_a_sample_does_not_depend_on_the_others(classes: tuple[str, ...]) -> Non
     assert torch.equal(torch.cat([sampler.sample(2, seed=1, first=i) for i in (0, 2, 4)]), whole)
     assert torch.equal(torch.cat([*sampler.batches(6, seed=1)]), whole)
     assert not torch.equal(sampler.sample(6, seed=2), whole)
+    most, seen = selective(classes), list[int]()
+    assert most.rejection is not None
+    most.batch, score = 4, most.rejection.score
+    most.rejection.score = lambda items, label: seen.append(len(items)) or score(items, label)
+    assert torch.equal(most.sample(6, seed=1), whole) and max(seen) == 4  # no more at a time
 
 
 def test_samples_have_the_distribution_that_d_asks_for() -> None:
@@ -95,7 +100,13 @@ def test_a_model_without_d_says_how_to_keep_it() -> None:
         Echo().with_rejection()
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"scale": 1}', as_text(PLAIN).replace("3.0", "1e999")])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "[]", '{"scale": 1}'),
+        *(as_text(PLAIN).replace("3.0", value) for value in ("1e999", "NaN", "true", '"3"', "null", "1" + 400 * "0")),
+    ],
+)
 def test_a_calibration_that_cannot_be_read_is_named(tmp_path: Path, text: str) -> None:
     (tmp_path / FILE).write_text(as_text(PLAIN))
     assert read_calibration(tmp_path) == PLAIN

@@ -13,6 +13,7 @@ import torch
 import multigen
 from multigen.catalogue import TASKS
 from multigen.errors import CheckpointError
+from multigen.storage import gguf
 from multigen.text.synthesis import published
 from multigen.text.synthesis.published import FILE, PUBLISHED, model_folder
 from tests import tiny
@@ -91,6 +92,15 @@ def without(*names: str) -> Callable[[Path], Path]:
     return lambda path: gguf_files.small(path, without=names)
 
 
+def renamed(name: str, new: str) -> Callable[[Path], Path]:
+    def write(path: Path) -> Path:
+        tensors = gguf_files.tensors(gguf_files.llama())
+        tensors[new] = tensors.pop(name)
+        return gguf_files.gguf(path, gguf_files.settings(), tensors)
+
+    return write
+
+
 def cut(share: float) -> Callable[[Path], Path]:
     def write(path: Path) -> Path:
         content = gguf_files.small(path).read_bytes()
@@ -140,6 +150,21 @@ HOSTILE: dict[str, tuple[Callable[[Path], Path], str]] = {
     ),
     "another split": (repaired("tokenizer.ggml.pre", "new"), "tokenizer 'gpt2' of kind 'new'"),
     "no end": (repaired("tokenizer.ggml.eos_token_id", None), "end None is not among ids"),
+    "a number for a vocabulary": (repaired("tokenizer.ggml.tokens", 7), "tokenizer.ggml.tokens is no list of texts"),
+    "numbers for a vocabulary": (
+        repaired("tokenizer.ggml.tokens", [1, 2]),
+        "tokenizer.ggml.tokens is no list of texts",
+    ),
+    "a text for types": (repaired("tokenizer.ggml.token_type", "x"), "token_type is no list of whole numbers"),
+    "a number for merges": (repaired("tokenizer.ggml.merges", 7), "tokenizer.ggml.merges is no list of texts"),
+    "a list for a split": (repaired("tokenizer.ggml.pre", ["smollm"]), "of kind ['smollm'], expected"),
+    "no heads of keys": (repaired("llama.attention.head_count_kv", 0), "head_count_kv is 0, expected a number above 0"),
+    "rotation by 0": (repaired("llama.rope.freq_base", 0.0), "rope.freq_base is 0.0, expected a number above 0"),
+    "a stretched context": (repaired("llama.rope.scaling.factor", 4.0), "a context that was made longer"),
+    "a tensor's half name": (
+        renamed("output_norm.weight", "output_norm"),
+        "'output_norm': a tensor that no plain llama",
+    ),
     "merges of nothing": (repaired("tokenizer.ggml.merges", ["zz yy"]), "is no tokenizer"),
 }
 
@@ -159,6 +184,13 @@ def test_bad_files_are_refused_in_one_line(
         assert message[-1].startswith("error: ") and "bad.gguf" in message[-1] and reason in message[-1], message
         assert len(message) == 1, message
     assert {*tmp_path.iterdir()} - {tmp_path / "cache"} == present
+
+
+def test_lists_of_a_header_are_counted_before_they_are_read() -> None:
+    reader = gguf.Reader(struct.pack("<IQ", 0, 3) + bytes(3) + struct.pack("<IQ", 0, gguf.MOST_VALUES) + bytes(1 << 22))
+    assert reader.value(gguf.ARRAY) == [0, 0, 0]
+    with pytest.raises(ValueError, match="a list of 4,194,304 values, expected at most 4,194,304 in all"):
+        reader.value(gguf.ARRAY)
 
 
 def test_a_model_folder_without_its_tokenizer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
