@@ -62,8 +62,12 @@ def test_principal_components_of_images_belong_to_what_changes_them_most() -> No
     network = Network()
     with torch.no_grad():
         network.first.weight.mul_(torch.tensor([0.1, 0.1, 0.1, 3.0, 0.1, 0.1]))
-    first = editor(network, "pca").directions(1)[0]
+    first, *others = editor(network, "pca").directions(6)
     assert first.vector[3] > 0.99 and first.share > 0.5
+    state = torch.get_rng_state()
+    for direction, again in zip([first, *others], editor(network, "pca").directions(6), strict=True):
+        assert torch.equal(direction.vector, again.vector)  # which --direction then applies
+    assert torch.equal(torch.get_rng_state(), state)
 
 
 def test_a_network_whose_latents_enter_no_layer_has_principal_components_alone() -> None:
