@@ -256,8 +256,11 @@ class SpecGANTrainer(AudioSynthesisTrainer[SpecGANConfig]):
 
     def generator_loss(self, batch: Batch, step: Step) -> Terms:
         fake, label = self.fakes(batch, step)
-        scores = self.best(self.D(fake, label), step)
-        return objective.generator_terms(self.config.loss, scores, lambda: self.D(self.reals(batch, step), label))
+        scores = self.D(fake, label)
+        rows = self.best_rows(scores, step)  # of both, so that a pair has one class
+        return objective.generator_terms(
+            self.config.loss, scores[rows], lambda: self.D(self.reals(batch, step), label)[rows]
+        )
 
     def baselines(self) -> dict[str, dict[str, float]]:
         """Adds `griffin_lim`: test recordings through the spectrogram and back, at most as many as

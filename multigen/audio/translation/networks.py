@@ -1,5 +1,5 @@
 """Networks of voice conversion: a generator of features over time, and a discriminator of parts of
-them, both told whose voice it is."""
+them, both conditioned on the speaker."""
 
 from itertools import pairwise
 

@@ -134,12 +134,12 @@ class ImageSynthesisTrainer(SynthesisTrainer[C]):
         return mirror(image, step.rand("mirror", 1, 1, 1)) if self.config.mirror else image
 
     def augment(self, items: Tensor, step: Step, stream: str) -> Tensor:
-        """Images (B, C, H, W) through the configured DiffAugment."""
+        """Images (B, C, H, W) through the configured augmentations."""
         policy = parse_policy(self.config.augment)
         return diff_augment(items, policy, step.rand, stream, self.augment_share(step)) if policy else items
 
     def augment_share(self, step: Step) -> float:
-        """Probability of each transformation of DiffAugment."""
+        """Probability of each transformation of `augment`."""
         return 1.0
 
     def collapse_features(self, items: Tensor) -> Tensor:

@@ -52,16 +52,15 @@ def pca(space: Space, layers: slice) -> tuple[Tensor, Tensor]:
         made = [space.images(codes[part], None if labels is None else labels[part]) for part in parts]
     images = torch.cat([part.flatten(1).float().cpu() for part in made])  # (n, pixels)
     images -= images.mean(0)
-    scores, sizes, _ = torch.pca_lowrank(images, q=min(space.width, len(images) - 1), center=False)  # (n, q)
-    vectors = codes.cpu().double().T @ scores.double()  # (width, q)
-    variances = sizes.double().square()
+    scores, variances = _leading((images @ images.T).double())  # exact: the same each time
+    scores, variances = scores[: space.width], variances[: space.width]
     variances[variances < ROUNDING] = 0
-    return vectors.T / vectors.T.norm(dim=1, keepdim=True).clamp(min=1e-12), variances
+    vectors = scores @ codes.cpu().double()  # (components, width)
+    return vectors / vectors.norm(dim=1, keepdim=True).clamp(min=1e-12), variances
 
 
 def _leading(matrix: Tensor) -> tuple[Tensor, Tensor]:
-    """Eigenvectors (width, width), as rows, and eigenvalues of a symmetric matrix, the largest
-    first."""
+    """Eigenvectors, as rows, and eigenvalues of a symmetric matrix, the largest first."""
     values, vectors = torch.linalg.eigh(matrix.cpu())
     return vectors.T.flip(0), values.flip(0).clamp(min=0)
 

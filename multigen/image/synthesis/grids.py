@@ -22,10 +22,9 @@ def grid_of(height: int, width: int) -> tuple[int, int, int]:
     if doublings >= 2 and not height % step and not width % step and _fits(height // step, width // step, doublings):
         return height // step, width // step, doublings
     first, second = _nearest(height, width)
+    asked = str(height) if height == width else f"{height} x {width}"
     rule = f"a grid of {LEAST} to {MOST} by at most {LONGEST} cells, twice or more, up to {LARGEST} pixels"
-    raise ConfigError(
-        f"size {_named(height, width)}: the network doubles {rule}; the nearest it has are {first} and {second}"
-    )
+    raise ConfigError(f"size {asked}: the network doubles {rule}; the nearest it has are {first} and {second}")
 
 
 def _fits(rows: int, columns: int, doublings: int) -> bool:
@@ -45,8 +44,5 @@ def _nearest(height: int, width: int) -> list[str]:
         rows, columns = abs(size[0] - height), abs(size[1] - width)
         return rows + columns, min(rows, columns), *size
 
-    return [_named(*size) for size in sorted(sorted(sizes, key=distance)[:2])]
-
-
-def _named(height: int, width: int) -> str:
-    return str(height) if height == width else f"{height} x {width}"
+    nearest = sorted(sorted(sizes, key=distance)[:2])
+    return [str(rows) if height == width else f"{rows} x {columns}" for rows, columns in nearest]

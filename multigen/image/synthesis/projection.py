@@ -15,8 +15,8 @@ from multigen.image.synthesis.spaces import Codes, Space
 
 __all__ = ["project"]
 
-PART = 16  # of them are compared at once
 CANDIDATES = 256  # samples, the nearest of which is where the search begins
+PART = 16  # of them are compared at once, and images projected
 SMALLEST = 32  # pixels, for the perceptual distance; smaller images are enlarged
 RATE = 0.1  # learning rate of the codes
 RAMP, DECAY = 0.05, 0.25  # shares of the steps in which the rate rises, and falls
@@ -41,6 +41,10 @@ def project(
         seed: of these samples and of the noise.
         label: the class of the images; None: that of the nearest sample.
     """
+    if len(images) > PART:
+        found = [project(space, part, each_layer, steps, seed, label) for part in images.split(PART)]
+        numbers = [part.labels for part in found if part.labels is not None]
+        return Codes(torch.cat([part.codes for part in found]), torch.cat(numbers) if numbers else None)
     distance = open_perceptual("efficientnet_lite0").to(space.device, torch.float32)
     targets = _to_rgb(images.to(space.device).float() / 255)
     with torch.no_grad():
@@ -50,7 +54,7 @@ def project(
     layers = space.layers
     random = torch.Generator().manual_seed(seed)
 
-    def found(codes: Tensor) -> Tensor:
+    def legal(codes: Tensor) -> Tensor:
         codes = space.legal(codes)
         return codes if codes.dim() == 2 else codes.expand(-1, layers, -1)
 
@@ -62,14 +66,14 @@ def project(
             along = step / steps
             optimiser.param_groups[0]["lr"] = RATE * _rate(along)
             noise = torch.randn(codes.shape, generator=random).to(codes) * spread * max(0.0, 1 - along / 0.75) ** 2
-            fake = _to_rgb((space.images(found(codes + noise), labels).float() + 1) / 2)
+            fake = _to_rgb((space.images(legal(codes + noise), labels).float() + 1) / 2)
             loss = _error(distance, fake, distance.features(fake), targets, features).sum()
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
             progress.advance(1)
     with torch.no_grad():
-        return Codes(found(codes), labels)
+        return Codes(legal(codes), labels)
 
 
 def _rate(along: float) -> float:

@@ -239,8 +239,9 @@ class R3GANTrainer(ImageSynthesisTrainer[R3GANConfig]):
         fake, label = self.fakes(batch, step)
         with torch.no_grad():
             real = self.D(self.reals(batch, step), label)
-        scores = self.best(self.D(fake, label), step)
-        return {"adversarial": losses.relativistic_pairing.generator(scores, real[: len(scores)])}
+        scores = self.D(fake, label)
+        rows = self.best_rows(scores, step)  # of both, so that a pair has one class
+        return {"adversarial": losses.relativistic_pairing.generator(scores[rows], real[rows])}
 
     def augment_share(self, step: Step) -> float:
         return value_at(Cosine(*self.config.augment_share), step.progress)

@@ -4,9 +4,9 @@
     python -m multigen.recipes.cut default --data A/ --target B/  # your own two folders
     python -m multigen.recipes.cut fast --data A/ --target B/     # FastCUT: half the time of a step
 
-What a patch of G's image is made of shall be told from G's own features of it: they shall be nearer
-to those of the input's patch at the same place than to those at other places. D sees whether
-patches are such as those of B.
+The features of a patch of G's image, by G's own encoder, must be nearer to those of the input's
+patch at the same place than to those at other places. D sees whether patches are such as those of
+B.
 """
 
 from dataclasses import dataclass

@@ -240,12 +240,16 @@ class SynthesisTrainer(Trainer[C]):
     def best(self, scores: Tensor, step: Step) -> Tensor:
         """D's scores (B, ...) of the samples that G learns from: the highest (k, ...), as `top_k`
         says. For G's loss of each method."""
+        return scores[self.best_rows(scores, step)]
+
+    def best_rows(self, scores: Tensor, step: Step) -> Tensor | slice:
+        """Which rows `best` takes."""
         c = self.config
         if c.top_k == 1:
-            return scores
+            return slice(None)
         share = max(c.top_k, c.top_k_decay ** (step.index * c.batch / len(self.data)))
         means = scores.detach().float().reshape(len(scores), -1).mean(1)
-        return scores[means.topk(max(1, round(share * len(scores)))).indices]
+        return means.topk(max(1, round(share * len(scores)))).indices
 
     @property
     def couples(self) -> bool:
@@ -275,10 +279,9 @@ class SynthesisTrainer(Trainer[C]):
     def stages(self) -> list[Stage]:
         """One stage, whose best checkpoint has the lowest Fréchet distance to the validation items,
         with collapse detection. Raises ConfigError where layers of an untrained D are frozen."""
-        if self.config.freeze and "D" in self.untrained:
+        if (freeze := self.config.freeze) and "D" in self.untrained:
             raise ConfigError(
-                f"freeze {self.config.freeze}: {self.run.start} holds no D, whose layers would stay untrained; start from a run "
-                "with its checkpoints or from one trained with --keep-discriminator, or leave it out"
+                f"freeze {freeze}: no D in {self.run.start}; start from a run with checkpoints, or --keep-discriminator"
             )
         best = Best(self.evaluator.selection_metric) if self.splits.validation is not None else None
         return [Stage("adversarial", self.config.steps, self.updates(), best=best, controls=self.controls())]

@@ -1,5 +1,5 @@
-"""Figures of a conversion: what does nothing, or adds noise, is told from what converts, exactly, on
-the embedded speakers; sets, and what cannot be measured."""
+"""Figures of a conversion: what does nothing, or adds noise, is no conversion, exactly,
+on the embedded speakers; sets, and what cannot be measured."""
 
 from collections.abc import Callable, Mapping
 from functools import partial

@@ -62,8 +62,12 @@ def test_principal_components_of_images_belong_to_what_changes_them_most() -> No
     network = Network()
     with torch.no_grad():
         network.first.weight.mul_(torch.tensor([0.1, 0.1, 0.1, 3.0, 0.1, 0.1]))
-    first = editor(network, "pca").directions(1)[0]
+    first, *others = editor(network, "pca").directions(6)
     assert first.vector[3] > 0.99 and first.share > 0.5
+    state = torch.get_rng_state()
+    for direction, again in zip([first, *others], editor(network, "pca").directions(6), strict=True):
+        assert torch.equal(direction.vector, again.vector)  # which --direction then applies
+    assert torch.equal(torch.get_rng_state(), state)
 
 
 def test_a_network_whose_latents_enter_no_layer_has_principal_components_alone() -> None:
@@ -131,6 +135,19 @@ def test_own_samples_are_found_again() -> None:
     assert (start.int() - images.int()).abs().float().mean() > 10
     codes = edit.project(images[:1], steps=3).codes
     assert 1 < codes.norm() <= 6**0.5 + 2.001
+
+
+def test_many_images_are_projected_a_few_at_a_time(styled: ImageSampler, monkeypatch: pytest.MonkeyPatch) -> None:
+    edit, most = Editor(styled), list[int]()
+    images = edit.images(edit.samples(5, seed=7))
+    whole = edit.project(images, steps=0)
+    monkeypatch.setattr("multigen.image.synthesis.projection.PART", 2)
+    images_of = edit.space.images
+    monkeypatch.setattr(edit.space, "images", lambda codes, of: most.append(len(codes)) or images_of(codes, of))
+    parts = edit.project(images, steps=0)
+    assert torch.equal(parts.codes, whole.codes) and max(most) == 2
+    assert parts.labels is not None and whole.labels is not None and torch.equal(parts.labels, whole.labels)
+    assert edit.project(images, steps=1).codes.shape == whole.codes.shape and max(most) == 2
 
 
 def test_latents_have_no_layers_and_no_styles() -> None:

@@ -3,16 +3,19 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
+from torch.nn.functional import softplus
 
 import multigen
 from multigen.cli.sample import run as run_sample
 from multigen.engine import Run
 from multigen.engine.evaluation import Evaluation
 from multigen.errors import ConfigError
-from multigen.image.synthesis import dcgan
+from multigen.image.synthesis import dcgan, r3gan
 from multigen.metrics.names import other_setting, trained
 from multigen.tasks.synthesis import base
 from tests.tiny import pixels
@@ -84,3 +87,29 @@ def test_a_curve_of_distance_and_coverage_stands_beside_the_table(run: tuple[Pat
     assert all({"fd_efficientnet_lite0", "coverage"} <= row.keys() for row in curve.values())
     assert len({row["fd_efficientnet_lite0"] for row in [*curve.values(), rows["adversarial/best"]]}) == 4
     assert (run[0] / "curves.png").stat().st_size > 1000
+
+
+def test_g_learns_from_the_samples_with_the_highest_scores(pictures: Path) -> None:
+    """The share falls by 1 % with each pass through the data, down to a half; a sample with several
+    scores has their mean."""
+    made = trainer(pictures, pictures, top_k=0.5, batch=10)
+    made.data = range(100)  # pyright: ignore[reportAttributeAccessIssue]
+    scores = torch.arange(10.0).roll(3)
+    for index, k in ((0, 10), (300, 7), (9_000, 5)):  # 0.99^30 is .74
+        step: Any = SimpleNamespace(index=index)
+        assert made.best(scores, step).tolist() == [9.0 - i for i in range(k)]
+        assert scores[made.best_rows(scores, step)].tolist() == made.best(scores, step).tolist()
+    patches = torch.stack([scores, -3 * scores], 1)
+    assert made.best(patches, step)[:, 0].tolist() == [0.0, 1.0, 2.0, 3.0, 4.0]
+
+
+def test_pairs_of_the_best_samples_have_one_class(pictures: Path) -> None:
+    """Of the relativistic loss: a score less that of the real item in its own row."""
+    config = replace(r3gan.PRESETS["tiny"], top_k=0.5)
+    made: Any = r3gan.R3GANTrainer(config, Run(device="cpu", precision="fp32"))
+    made.data, fake, real = range(10), torch.tensor([1.0, 8.0, 3.0, 6.0]), torch.tensor([1.0, 2.0, 4.0, 8.0])
+    answers = iter([real, fake])
+    made.D = lambda *_: next(answers)
+    made.fakes, made.reals = (lambda *_: (fake, None)), (lambda *_: real)
+    loss = made.generator_loss({}, SimpleNamespace(index=9_000))["adversarial"]
+    assert loss.item() == pytest.approx(softplus(torch.tensor([2.0 - 8.0, 8.0 - 6.0])).mean().item())
