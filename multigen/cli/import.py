@@ -8,6 +8,7 @@ import tyro
 from multigen.catalogue import TASKS
 from multigen.cli.output import print_json
 from multigen.console import show
+from multigen.console.words import did_you_mean
 from multigen.errors import ConfigError
 from multigen.runs.options import Json, cli
 from multigen.runs.usage import shell_of
@@ -53,13 +54,19 @@ def run(args: list[str]) -> None:
 def _import(file: str, out: Path) -> tuple[Path, dict[str, Any]]:
     """Writes the folder. Returns it, and what the network is."""
     text, image = TASKS["text-synthesis"], TASKS["super-resolution"]
+    names, suffixes = (*image.published, *text.published), (*image.weights, *text.weights)
+    if file not in names and Path(file).suffix.lower() not in suffixes and not Path(file).expanduser().is_file():
+        raise ConfigError(
+            f"{file}: no such file; expected weights, {', '.join(suffixes)}, or one of {', '.join(names)}"
+            f"{did_you_mean(file, names)}"
+        )
     if file in text.published or Path(file).suffix.lower() in text.weights:
         from multigen.text.synthesis.published import write_foreign
     else:
         from multigen.image.restoration.published import write_foreign
 
     if out == Path():
-        out = Path("models") / (file if file in (*text.published, *image.published) else Path(file).stem)
+        out = Path("models") / (file if file in names else Path(file).stem)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ConfigError(f"{out} exists and is not empty; choose another --out")
     out.mkdir(parents=True, exist_ok=True)

@@ -40,7 +40,7 @@ def rows_of(where: str, suffix: str, content: str, column: str = "", label: str 
     usual = "text" if "text" in strings or len(strings) != 1 else strings[0]
     if json_lines and MESSAGES in names and "text" not in strings:
         usual = MESSAGES
-    known = names if json_lines and (column or usual) == MESSAGES else strings
+    known = [*strings, *({MESSAGES} & {*names} - {*strings})] if json_lines else strings
     texts = _find(where, known, column or usual, column, "column")
     labels = _find(where, names, label, label, "label-column") if label else ""
     if texts == MESSAGES:

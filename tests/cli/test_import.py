@@ -222,3 +222,12 @@ def test_a_package_that_holds_other_files(
             message = capsys.readouterr().err
             expected = "is not the published file: its SHA-256 is" if present else "cannot be read"
             assert expected in message and "pip install --force-reinstall" in message and message.count("\n") == 1
+
+
+def test_a_name_that_is_none_is_told_those_there_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("smollm2-135m-instruc", tmp_path):
+        assert tiny.multigen(["import", name, "--out", tmp_path / "model"]) == 2
+        message = capsys.readouterr().err
+        assert ".gguf, or one of realesrgan-x4plus" in message and "smollm2-135m-instruct" in message
+        assert message.endswith("did you mean smollm2-135m-instruct?\n") == (name != tmp_path)
+    assert not (tmp_path / "model").exists()

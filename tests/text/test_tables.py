@@ -11,6 +11,7 @@ import pytest
 from multigen.errors import DataError
 from multigen.text.files import open_texts
 from multigen.text.inspection import inspect_texts
+from multigen.text.tables import rows_of
 from tests.data.suggestions import configured, facts
 
 ROWS: list[dict[str, Any]] = [
@@ -88,6 +89,12 @@ def test_a_table_that_cannot_be_read_is_one_line(name: str, content: str, messag
     with pytest.raises(DataError, match=r"^[^\n]*$") as caught:
         open_texts(str(tmp_path / name))
     assert message in str(caught.value) and name in str(caught.value)
+
+
+def test_conversations_are_among_the_columns_there() -> None:
+    content = json.dumps({"id": "a", "messages": []})
+    with pytest.raises(DataError, match="no column 'text'; expected one of those there: 'id', 'messages'"):
+        next(rows_of("a.jsonl", ".jsonl", content, "text"))
 
 
 def test_plain_text_has_no_column(tmp_path: Path) -> None:
