@@ -145,16 +145,18 @@ def test_it_trains_converts_and_reports_both_directions(
 
 @pytest.mark.slow
 def test_it_learns_to_convert_the_embedded_voices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In about a minute and a half: formants go halfway to the target's, and vowels are kept at least
-    as well as by means and deviations."""
+    """In about a minute and a half: formants go to the target's, in both directions, and vowels are
+    told far above chance, a tenth; that nine of ten are kept takes the recipe's time."""
     monkeypatch.setattr(evaluator, "measured", lambda rate: ())
     monkeypatch.setattr(evaluator, "_pitch_error", lambda *_: 0.0)
     trainer = MaskCycleGANTrainer(replace(PRESETS["laptop"], steps=500), options(tmp_path / "run"))
     rows = trainer.fit().evaluate().rows
     made, moments, before = (rows[name] for name in ("adversarial/last", "moments", "input"))
-    assert made["test/formant_error"] < 0.7 * min(moments["test/formant_error"], before["test/formant_error"])
-    assert made["test/vowels_kept"] > before["test/vowels_kept"]
-    assert made["test/f0_mean_error"] < 100 < before["test/f0_mean_error"]
+    for way in ("test", "test-BA"):
+        error = f"{way}/formant_error"
+        assert made[error] < 0.8 * min(moments[error], before[error])
+        assert made[f"{way}/vowels_kept"] > 0.3
+        assert made[f"{way}/f0_mean_error"] < 100 < before[f"{way}/f0_mean_error"]
 
 
 @pytest.mark.slow
