@@ -28,6 +28,7 @@ SMOOTH = 2  # frames on each side of a median
 WIDEST = 2.0  # octaves by which a pitch is moved at most
 KEPT, GONE = 0.6, 0.9  # of a period: quefrencies of the envelope, and those that are none of it
 SPEECH = 0.15, 0.99  # least and greatest share of the audible frames of speech that have a pitch
+SENTENCE = 400  # audible frames, 5 seconds of 80: a shorter sentence may have a pitch throughout
 LEAST = 20  # voiced frames by which a speaker's pitch is known
 TOGETHER = 4_096  # frames looked at at a time: each takes 40 times the memory of its samples
 
@@ -68,7 +69,7 @@ def voiced_of(sound: Tensor, pitch: Tensor, hop: int) -> tuple[int, int]:
 def say_if_no_speech(name: str, audible: int, voiced: int) -> None:
     """Says where so many of the audible frames have a pitch as in no speech."""
     share = voiced / max(audible, 1)
-    if not SPEECH[0] <= share <= SPEECH[1]:
+    if share < SPEECH[0] or (share > SPEECH[1] and audible >= SENTENCE):
         say(
             f"{name}: a pitch of {LOWEST:.0f} to {HIGHEST:.0f} Hz in {share:.0%} of what is audible; expected speech of one "
             f"person, without music or noise, which has one in {SPEECH[0]:.0%} to {SPEECH[1]:.0%}: the result will not be speech"

@@ -59,6 +59,8 @@ class GGUFFile(Mapping[str, "Tensor"]):
             with open_regular(path, WEIGHTS) as file:
                 reader = Reader(file.read(LARGEST_HEADER))
                 return cls(path, *_header(reader, path.stat().st_size))
+        except FileNotFoundError as error:
+            raise CheckpointError(f"{path}: no such file; give the path of a .gguf file") from error
         except (OSError, ValueError) as error:
             raise CheckpointError(
                 f"{path} is not a complete GGUF file ({one_line(error)}); copy or download it again"

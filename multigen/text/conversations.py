@@ -57,6 +57,8 @@ def check(value: Any) -> None:
         role = message.get("role") if isinstance(message, dict) else None
         if not isinstance(role, str) or not isinstance(message.get("content"), str):
             raise ValueError(f"message {number}: expected a role and a content, both texts")
+        if any("\ud800" <= character <= "\udfff" for character in message["content"]):
+            raise ValueError(f"message {number}: a content with half of a character (a surrogate without its other)")
         expected = "system" if system and number == 1 else (USER, ASSISTANT)[(number - 1 - system) % 2]
         if role != expected:
             raise ValueError(

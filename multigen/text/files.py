@@ -51,6 +51,7 @@ EXPECTED = (
     "a .txt file, a folder of them, fables, fables:N, hf:NAME, hf:NAME:COLUMN or hf:FOLDER, or a table: .csv, .jsonl"
 )
 FABLES, DIALOGUES = 12000, 4000  # stories and dialogues, where no number is given
+MOST_MADE = 10_000_000
 LARGEST = 1 << 31  # bytes of a corpus, which is held in memory
 
 
@@ -213,9 +214,11 @@ def is_dialogues(data: str) -> bool:
 def _made(data: str, usual: int, sample: Callable[[int], list[str]]) -> list[tuple[str, str]]:
     name, _, number = data.partition(":")
     number = number or str(usual)
-    if not (number.isascii() and number.isdigit() and int(number)):
+    if not (number.isascii() and number.isdigit() and len(number) < 9 and 0 < int(number) <= MOST_MADE):
         things = {"fables": "stories"}.get(name, name)
-        raise ConfigError(f"{data}: expected a whole number of {things} after the colon, such as {name}:{usual}")
+        raise ConfigError(
+            f"{data:.40}: expected a whole number of {things} after the colon, {MOST_MADE:,} at most, such as {name}:{usual}"
+        )
     return [(data, text) for text in sample(int(number))]
 
 

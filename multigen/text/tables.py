@@ -47,7 +47,7 @@ def rows_of(where: str, suffix: str, content: str, column: str = "", label: str 
         for number, row in rows:
             if row.get(MESSAGES) is not None:
                 place, kind = f"{where}, {number}", row.get(labels)
-                yield place, conversations.read(place, row[MESSAGES]), "" if kind is None else str(kind).strip()
+                yield place, conversations.read(place, row[MESSAGES]), _label(place, kind)
         return
     for number, row in rows:
         text, kind = row.get(texts), row.get(labels)
@@ -56,7 +56,22 @@ def rows_of(where: str, suffix: str, content: str, column: str = "", label: str 
                 f"{where}, {number}: {texts} is {text!r:.40}, expected a string; name another column: --column NAME"
             )
         if text and text.strip():
-            yield f"{where}, {number}", text, "" if kind is None else str(kind).strip()
+            place = f"{where}, {number}"
+            yield place, _whole(place, text), _label(place, kind)
+
+
+def _label(where: str, value: Any) -> str:
+    return "" if value is None else _whole(where, str(value).strip())
+
+
+def _whole(where: str, text: str) -> str:
+    """A text as it is. Raises DataError for half of a character, which JSON can spell (a surrogate
+    without its other)."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise DataError(f"{where}: {text[error.start]!r} is half of a character; correct this row") from error
+    return text
 
 
 def _find(where: str, names: Sequence[str], name: str, requested: str, flag: str) -> str:

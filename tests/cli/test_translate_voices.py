@@ -197,6 +197,10 @@ UNFIT: dict[str, tuple[Callable[[Path], list[str]], str]] = {
         lambda folder: ["--data", str(recordings(folder / "two", count=4)), "--speakers", "F2", "F2"],
         "speakers F2, F2: one is named twice",
     ),
+    "one folder twice": (
+        lambda folder: [*one_speaker(folder), "--target", f"{folder}/../{folder.name}/F2only"],
+        "the same recordings; name those of another speaker",
+    ),
     "drums": (lambda _: ["--data", "drums"], "drums: nobody speaks in them"),
     "an unknown embedded speaker": (lambda _: ["--speakers", "F2", "anna"], "speakers anna: not in the data"),
 }

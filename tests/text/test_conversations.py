@@ -31,6 +31,10 @@ BAD: dict[str, tuple[Any, str]] = {
     "another role": ([{"role": "tool", "content": "x"}, HELLO], "message 1 has the role 'tool'"),
     "a message that is no table": (["Hi!", "Hello."], "message 1: expected a role and a content"),
     "a content that is no text": ([{"role": "user", "content": None}], "message 1: expected a role and a content"),
+    "half a character": (
+        [{"role": "user", "content": "a \ud800"}, HELLO],
+        "message 1: a content with half of a character",
+    ),
     "no answer": ([HI], "its last message is the user's, expected the assistant's"),
     "the system alone": ([SYSTEM], "a message of the system alone"),
 }
@@ -151,6 +155,10 @@ def test_a_word_that_is_not_known_is_no_message() -> None:
     assert len(writer.answer("Hi Hello", 2)) == 2
     with pytest.raises(ConfigError, match="the model has never seen 'owl'"):
         writer.answer([HI, HELLO, {"role": "user", "content": "Hi owl"}])
+    with pytest.raises(ConfigError, match="it is not UTF-8 text"):
+        writer.generate("Hi \udcff")
+    with pytest.raises(ConfigError, match="half of a character"):
+        writer.answer("Hi \udcff")
 
 
 def test_a_model_of_other_texts_does_not_answer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

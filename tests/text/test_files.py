@@ -175,10 +175,14 @@ def test_fables(monkeypatch: pytest.MonkeyPatch):
     assert len(open_texts("fables")) == 12000
 
 
-def test_wrong_numbers_of_fables_are_named():
-    for name in ("fables:0", "fables:-1", "fables:many", "fables:1.5", "fables:²"):
-        with pytest.raises(ConfigError, match=rf"{name}: expected a whole number of stories .* such as fables:12000"):
-            open_texts(name)
+@pytest.mark.parametrize(("made", "things", "usual"), [("fables", "stories", 12000), ("dialogues", "dialogues", 4000)])
+def test_wrong_numbers_of_made_texts_are_named(made: str, things: str, usual: int):
+    for number in ("0", "-1", "many", "1.5", "²", "10000001", "9" * 5_000):
+        name = f"{made}:{number}"[:40]
+        with pytest.raises(
+            ConfigError, match=rf"{name}: expected a whole number of {things} .* such as {made}:{usual}"
+        ):
+            open_texts(f"{made}:{number}")
 
 
 @pytest.fixture

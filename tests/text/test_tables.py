@@ -80,6 +80,7 @@ def test_quotes_of_a_tsv_may_be_signs_like_others(tmp_path: Path) -> None:
         ("a.jsonl", '{"text": "one"}\n{"text": 7}\n', "line 2: text is 7, expected a string"),
         ("a.jsonl", "[" * 100_000, "line 1: no JSON"),
         ("a.csv", "text\n" + "x" * 10_000_001, "cannot be read as a table"),
+        ("a.jsonl", '{"text": "a fox"}\n{"text": "half \\ud83d"}\n', "line 2: '\\ud83d' is half of a character"),
     ],
 )
 def test_a_table_that_cannot_be_read_is_one_line(name: str, content: str, message: str, tmp_path: Path) -> None:

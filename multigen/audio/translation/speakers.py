@@ -116,6 +116,10 @@ def _read(
                 f"data {data}, target {target}: an embedded machine has all its speakers; leave out target, and choose two: "
                 "--speakers F2 M1"
             )
+        if Path(data).expanduser().resolve() == Path(target).expanduser().resolve():
+            raise ConfigError(
+                f"data {data}, target {target}: the same recordings; name those of another speaker: --target"
+            )
         names = _two_names(data, target)
         return {names[0]: recordings(data), names[1]: recordings(target)}
     if unknown := [name for name in only if data in EMBEDDED and name not in EMBEDDED[data]]:

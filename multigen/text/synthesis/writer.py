@@ -198,6 +198,8 @@ class Writer(Ready):
             return []
         if self.tokenizer is None:
             raise ConfigError(f"prompt {prompt!r}: a model of an oracle writes numbers, not words; leave --prompt out")
+        if any("\ud800" <= character <= "\udfff" for character in prompt):
+            raise ConfigError(f"prompt {prompt!r:.60}: it is not UTF-8 text; convert it")
         if unknown := self.tokenizer.unknown_words(prompt):
             raise ConfigError(
                 f"prompt {prompt!r}: the model has never seen {', '.join(map(repr, unknown))}; use words of its training texts, "

@@ -94,7 +94,9 @@ def test_what_is_no_speech_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err == ""
     with pytest.raises(DataError, match=r"quiet: silence, .*; expected somebody who speaks"):
         check_speech("quiet", [torch.zeros(1, RATE)], RATE, 100)
-    time = torch.arange(2 * RATE) / RATE
+    time = torch.arange(6 * RATE) / RATE
+    check_speech("a sentence of vowels", [torch.sin(2 * torch.pi * 220 * time[: 2 * RATE])[None]], RATE, 100)
+    assert capsys.readouterr().err == ""
     for name, sound in {
         "organ": 0.3 * sum(torch.sin(2 * torch.pi * 220 * k * time) / k for k in (1, 2, 3)),
         "hiss": 0.1 * torch.randn(2 * RATE, generator=torch.Generator().manual_seed(0)),

@@ -193,6 +193,17 @@ def test_lists_of_a_header_are_counted_before_they_are_read() -> None:
         reader.value(gguf.ARRAY)
 
 
+def test_a_file_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for words in (
+        ["import", tmp_path / "no.gguf", "--out", tmp_path / "model"],
+        ["write", "--model", tmp_path / "no.gguf"],
+    ):
+        assert tiny.multigen(words) == 2
+        message = capsys.readouterr().err
+        assert "no.gguf" in message and "complete" not in message and message.count("\n") == 1
+    assert not [*tmp_path.glob("model*")]
+
+
 def test_a_model_folder_without_its_tokenizer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "model"
     assert tiny.multigen(["import", gguf_files.small(tmp_path / "small.gguf"), "--out", out]) == 0
