@@ -193,7 +193,7 @@ CASES = {
     "aspect": (["--size", "64", "--image-width", "100"], "size 64 x 100: .* nearest it has are 64 x 96 and 64 x 112"),
     "nearly a square": (["--size", "32", "--image-width", "33"], "size 32 x 33: .* nearest it has are 32 x 28 and 32 x 32"),
     "too long": (["--size", "64", "--image-width", "300"], r"size 64 x 300: .* nearest it has are \d+ x \d+ and \d+ x \d+"),
-    "channels": (["--channels", "2"], "channels 2, .*: expected .*4 with opacity or 0, 1 or 3 channels"),
+    "channels": (["--channels", "2"], r"channels 2, .*: expected .*0, 1, 3 or \(with opacity\) 4 channels.*"),
     "augmentations": (["--augment", "bgcf"], "augment .*'bgcf'.* expected some of color,.*bgc"),
     "a probability": (["--augment-target", "1.5"], "augment_target 1.5"),
     "micro-batches": (["--accumulate", "2"], "update 'discriminator' couples rows: accumulate 2, expected 1"),
