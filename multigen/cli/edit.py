@@ -40,7 +40,7 @@ def run(args: list[str]) -> None:
         strength: float = 3.0,
         by: Literal["sefa", "pca"] = "sefa",
         layers: str = "",
-        count: int = 8,
+        count: int | None = None,
         data: str = "",
         mix: tuple[int, int] | None = None,
         n: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 6,
@@ -67,7 +67,7 @@ def run(args: list[str]) -> None:
                 principal components of styles or images (pca).
             layers: Of styles: the layers that are edited, such as 0-3, the coarsest is 0; if empty,
                 all.
-            count: Number of directions that are shown.
+            count: Number of directions that are shown; by default up to 8.
             data: The training data, where they have classes: a classifier of them then says whether
                 a direction keeps the class.
             mix: Of styles: two samples, by their numbers, whose styles are mixed, layer by layer.
@@ -83,6 +83,7 @@ def run(args: list[str]) -> None:
         """
         import torch
 
+        from multigen.image.synthesis.directions import USUAL
         from multigen.image.synthesis.editing import Editor
 
         if mix is not None and (images or direction is not None or layers or data):
@@ -93,7 +94,7 @@ def run(args: list[str]) -> None:
             raise ConfigError(f"--mix {min(mix)}: expected numbers of 0 or more, as files of samples have them")
         if data and direction is not None:
             raise ConfigError("--data: the class is measured on sheets of directions; leave out --data or --direction")
-        if count < 1 or (direction or 0) < 0 or steps < 0:
+        if (count is not None and count < 1) or (direction or 0) < 0 or steps < 0:
             raise ConfigError(
                 f"--count {count}, --direction {direction}, --steps {steps}: expected at least 1, 0 and 0"
             )
@@ -105,7 +106,7 @@ def run(args: list[str]) -> None:
             line = work.mix(*(editor.samples(1, seed, label or None, truncation, number) for number in mix))
         else:
             names = _names(images, n)
-            work.check([f"direction-{i}" for i in range(count)] if direction is None else names)
+            work.check([f"direction-{i}" for i in range(count or USUAL)] if direction is None else names)
             if images:
                 codes = editor.project(torch.stack([*map(editor.read, images)]), each_layer, steps, seed, label or None)
             else:
@@ -177,7 +178,7 @@ class Work:
         self.facts |= {"direction": direction, "strength": strength}
         return f"{counted(len(names), 'images')} along direction {direction} by {strength:g} in {self.out}"
 
-    def survey(self, codes: "Codes", count: int, strength: float, data: str) -> str:
+    def survey(self, codes: "Codes", count: int | None, strength: float, data: str) -> str:
         """Writes a sheet for each direction; a table of what each changes."""
         keeps = self.editor.classifier(data) if data else None
         lines, measures = list[list[str]](), list[str]()
@@ -198,5 +199,5 @@ class Work:
             *(word for name in measures for word in (name, "monotone")),
             *["class kept"] * bool(keeps),
         ]
-        where = f"{counted(count, 'directions')} from {-strength:g} to {strength:g} in {self.out}, a row for each image"
+        where = f"{counted(len(table), 'directions')} from {-strength:g} to {strength:g} in {self.out}, a row for each image"
         return f"{text_table(lines, head)}\n{where}"

@@ -36,6 +36,8 @@ def test_a_sheet_for_each_direction(model: Path, tmp_path: Path, capsys: pytest.
     assert about["direction"] == 1 and about["strengths"] == [-3, 3] and about["by"] == "sefa"
     assert tiny.multigen(command) == 0  # replaces its own
     assert "2 directions from -3 to 3 in" in capsys.readouterr().out
+    assert tiny.multigen([*command[:5], "--out", tmp_path / "all"]) == 0  # of 5 latents
+    assert "5 directions from -3 to 3 in" in capsys.readouterr().out
 
 
 def test_a_direction_applied_to_samples_and_to_files(model: Path, tmp_path: Path) -> None:

@@ -11,8 +11,9 @@ from torch import Tensor
 from multigen.errors import ConfigError
 from multigen.image.synthesis.spaces import Space, Styles
 
-__all__ = ["MEASURES", "WAYS", "Direction", "effect", "find_directions"]
+__all__ = ["MEASURES", "USUAL", "WAYS", "Direction", "effect", "find_directions"]
 
+USUAL = 8  # directions that are shown
 PCA_SAMPLES = 1_000  # images whose principal components are taken
 ROUNDING = 1e-6  # squared differences of all their pixels that are none
 
@@ -69,9 +70,9 @@ WAYS: dict[str, Callable[[Space, slice], tuple[Tensor, Tensor]]] = {"sefa": sefa
 """How directions are found."""
 
 
-def find_directions(space: Space, by: str, layers: slice, count: int) -> list[Direction]:
-    """The first `count` directions, the one with the largest effect first. Their sign is such that
-    the largest number is positive.
+def find_directions(space: Space, by: str, layers: slice, count: int | None = None) -> list[Direction]:
+    """The first `count` directions (None: up to 8), that with the largest effect first. Their sign
+    is such that the largest number is positive.
 
     Raises ConfigError where there are fewer, or the generator has none of this kind.
     """
@@ -79,6 +80,7 @@ def find_directions(space: Space, by: str, layers: slice, count: int) -> list[Di
     rank = int((values > 1e-9 * values[0]).sum())
     if not rank:
         raise ConfigError(f"{by}: the images do not differ, so that there are no directions; train the generator first")
+    count = min(USUAL, rank) if count is None else count
     if count > rank:
         raise ConfigError(f"direction {count - 1}: {by} finds {rank} here, of {space.name}; expected 0 to {rank - 1}")
     found = []

@@ -56,7 +56,7 @@ class Editor:
         self.space, self.by = space_of(sampler), by
         self.layers = _layers_of(self.space, layers)
 
-    def directions(self, count: int = 8) -> list[Direction]:
+    def directions(self, count: int | None = None) -> list[Direction]:
         """The first directions, that with the largest effect first. Raises ConfigError where there
         are fewer."""
         return find_directions(self.space, self.by, self.layers, count)
@@ -95,7 +95,7 @@ class Editor:
         moved = self.space.moved(codes.codes, strength * direction.unit * direction.vector, self.layers)
         return self.space.render(moved, codes.labels)
 
-    def effects(self, codes: Codes, count: int = 8, strength: float = 3.0) -> Iterator[Effects]:
+    def effects(self, codes: Codes, count: int | None = None, strength: float = 3.0) -> Iterator[Effects]:
         """What the first directions change in the images of codes, from -strength to strength."""
         for direction in self.directions(count):
             ends = torch.linspace(-strength, strength, STRENGTHS).tolist()
