@@ -97,7 +97,7 @@ CASES: dict[str, tuple[Callable[[Path], Words], str]] = {
     "an empty folder": (lambda p: ["--data", p], "no images in this folder; expected files ending in .*png"),
     "channels": (
         lambda p: ["--data", pictures(p / "p"), "--channels", "2"],
-        "channels 2, .*: expected .*0, 1 or 3 channels",
+        r"channels 2, .*: expected .*0, 1, 3 or \(with opacity\) 4 channels",
     ),
     "a classifier of nothing": (
         lambda p: ["--data", pictures(p / "p"), "--features", "classifier"],
