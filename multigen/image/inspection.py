@@ -83,7 +83,7 @@ def inspect_images(data: str) -> Inspection:
         return inspection
     place = locate(data, "a folder of images, an image, an .npz file, digits or embedded (inspect downloads nothing)")
     if place.is_dir() or place.suffix == ".npz":
-        arrays = read_arrays(place, "train", 0)
+        arrays = read_arrays(place, "train", (0, 0))  # in their own size
         if arrays is not None:
             return _arrays(data, arrays.pixels, arrays.labels)
     paths = find_images(place) if place.is_dir() else [place]
