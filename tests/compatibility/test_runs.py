@@ -120,7 +120,7 @@ def test_a_run_begun_from_one_is_compared_with_it(
     result = json.loads(capsys.readouterr().out)
     assert result["config"].keys() == {
         *("steps", "pretrain_steps", "test", "fingerprint"),
-        *("low", "frames", "squeezenet_weights"),  # 0.1.0 had none of them
+        *("low", "frames", "splits", "squeezenet_weights"),  # 0.1.0 had none of them
     }
     assert (tmp_path / "compared" / "compare.png").exists()
     values = json.loads((runs / "srgan" / "evaluation.json").read_text())["rows"]["bicubic"].values()

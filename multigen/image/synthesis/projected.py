@@ -118,7 +118,8 @@ class Features(nn.Module):
     def forward(self, image: Tensor) -> list[Tensor]:
         x = (image.expand(-1, 3, -1, -1) + 1) / 2
         if x.shape[2] != self.input_size:
-            x = interpolate(x, size=(self.input_size, self.input_size), mode="bilinear", antialias=True)
+            x = x.to(torch.promote_types(x.dtype, torch.float32))  # torch does not reduce bfloat16 on a CPU
+        x = interpolate(x, size=(self.input_size, self.input_size), mode="bilinear", antialias=True)
         features = [mix(h) for mix, h in zip(self.channel_mixing, self.network(x), strict=True)]
         result, below = list[Tensor](), None
         for mix, h in zip(reversed(self.scale_mixing), reversed(features), strict=True):  # from the smallest

@@ -408,7 +408,8 @@ def test_a_few_steps_of_the_laptop_preset_leave_the_untrained_generator_behind(t
     done = tiny.python(*words, "--out", tmp_path / "run", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     rows = json.loads((tmp_path / "run" / "evaluation.json").read_text())["rows"]
-    assert list(rows) == ["real", "noise", "untrained", "adversarial/last"]  # nothing is held out to choose a best by
+    plain = [name for name in rows if " at " not in name]  # without truncation
+    assert plain == ["real", "noise", "untrained", "adversarial/last"]  # nothing is held out to choose a best by
     result = {row: figures["fd_logmel"] for row, figures in rows.items()}
     assert result["real"] < result["adversarial/last"] < 0.7 * result["untrained"] < result["noise"]
 
