@@ -50,6 +50,20 @@ def pixels(height: int, width: int, seed: int = 0) -> np.ndarray:
     return (128 + 80 * waves + rough).clip(0, 255).astype(np.uint8)
 
 
+class Stop:
+    """Ends a run after a number of steps, as a power cut would."""
+
+    def __init__(self, after: int):
+        self.after = after
+
+    def on_step(self, trainer: Any) -> None:
+        if trainer.step > self.after:
+            raise KeyboardInterrupt
+
+    def __getattr__(self, name: str):
+        return lambda *arguments: None
+
+
 def untrained(folder: Path, trainer: Any, info: Any = None, texts: Mapping[str, str] | None = None) -> Path:
     """The folder of a run whose model has the random weights of seed 0. `info`: what the data would
     have been."""

@@ -15,7 +15,7 @@ from multigen.engine.distributed import all_sum
 from multigen.errors import ConfigError, DataError
 from multigen.image.detail import detail, gradient_correlation, grid
 
-__all__ = ["DEFINITIONS", "NOISY", "ImageScores", "psnr", "psnr_y", "rgb_to_y", "ssim", "ssim_y"]
+__all__ = ["DEFINITIONS", "NOISY", "ImageScores", "psnr", "psnr_y", "rgb_to_y", "saturation", "ssim", "ssim_y"]
 
 WINDOW, SIGMA = 11, 1.5  # SSIM's Gaussian: width and standard deviation, pixels
 C1, C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
@@ -47,6 +47,13 @@ def rgb_to_y(image: Tensor) -> Tensor:
     rounded."""
     red, green, blue = image.double().split(1, dim=-3)  # (..., 1, H, W) each
     return 16 + (65.481 * red + 128.553 * green + 24.966 * blue) / 255
+
+
+def saturation(images: Tensor) -> Tensor:
+    """Mean saturation of HSV, 0..1: uint8 (..., 3 or 4, H, W) -> (...)."""
+    colours = images[..., :3, :, :].double()
+    most = colours.amax(-3)
+    return ((most - colours.amin(-3)) / most.clamp(min=1)).mean((-2, -1))
 
 
 def psnr_y(prediction: Tensor, target: Tensor, border: int) -> Tensor:

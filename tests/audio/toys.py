@@ -39,17 +39,3 @@ class Draws:
 
     def rand(self, stream: str, *shape: int) -> Tensor:
         return torch.rand(4, *shape, generator=torch.Generator().manual_seed(sum(map(ord, stream))))
-
-
-class Stop:
-    """Ends a run after a number of steps, as a power cut would."""
-
-    def __init__(self, after: int):
-        self.after = after
-
-    def on_step(self, trainer: Any) -> None:
-        if trainer.step > self.after:
-            raise KeyboardInterrupt
-
-    def __getattr__(self, name: str):
-        return lambda *arguments: None

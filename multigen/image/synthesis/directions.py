@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from multigen.errors import ConfigError
+from multigen.image.metrics import saturation
 from multigen.image.synthesis.spaces import Space, Styles
 
 __all__ = ["MEASURES", "USUAL", "WAYS", "Direction", "effect", "find_directions"]
@@ -105,13 +106,6 @@ def hue(images: Tensor) -> Tensor:
     (...)."""
     red, green, blue = images[..., :3, :, :].double().mean((-2, -1)).unbind(-1)
     return torch.atan2(3**0.5 * (green - blue), 2 * red - green - blue).rad2deg()
-
-
-def saturation(images: Tensor) -> Tensor:
-    """Mean saturation of HSV, 0..1: uint8 (..., 3 or 4, H, W) -> (...)."""
-    colours = images[..., :3, :, :].double()
-    most = colours.amax(-3)
-    return ((most - colours.amin(-3)) / most.clamp(min=1)).mean((-2, -1))
 
 
 MEASURES: dict[str, Callable[[Tensor], Tensor]] = {"brightness": brightness, "saturation": saturation, "hue": hue}

@@ -12,7 +12,7 @@ from multigen.engine.distributed import all_sum, rank, world
 from multigen.image.backbones import DIMENSIONS, POOLED
 from multigen.image.files import to_picture
 from multigen.image.metrics import DEFINITIONS as IMAGE
-from multigen.image.metrics import NOISY, ssim
+from multigen.image.metrics import NOISY, saturation, ssim
 from multigen.image.perceptual import DEFINITIONS as DISTANCES
 from multigen.image.perceptual import PerceptualDistance
 from multigen.image.translation.domains import FEW, DomainSet
@@ -23,7 +23,7 @@ from multigen.tasks.translation.base import Translate
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
-__all__ = ["FEW", "FRECHET", "chroma_error", "definitions", "saturation", "score", "sheet"]
+__all__ = ["FEW", "FRECHET", "chroma_error", "definitions", "score", "sheet"]
 
 FRECHET = "fd_efficientnet_lite0"
 GREY = 0.01  # saturation of a domain, below which it has none to compare with
@@ -51,14 +51,6 @@ def chroma_error(image: Tensor, truth: Tensor) -> float:
     return torch.hypot(cb, cr).mean().item()
 
 
-def saturation(image: Tensor) -> float:
-    """Mean saturation, 0..1, of an image, uint8 (3, H, W)."""
-    x = image.double()
-    most = x.amax(0)
-    return ((most - x.amin(0)) / most.clamp(min=1)).mean().item()
-
-
-@torch.no_grad()
 def score(
     translators: Mapping[str, Translate],
     sets: Sequence[DomainSet],
@@ -85,14 +77,14 @@ def score(
         extract = features_of if compared else None
         real = _Table(["saturation"], len(items.targets), extract, device)
         for i in range(rank(), len(items.targets), world()):
-            real.add(i, items.targets[i], [saturation(items.targets[i])])
+            real.add(i, items.targets[i], [saturation(items.targets[i]).item()])
         names = ["saturation", *([*ERRORS, *(d.name for d in distances)] if items.paired else [])]
         tables = {name: _Table(names, len(items.inputs), extract, device) for name in translators}
         for i in range(rank(), len(items.inputs), world()):
             truth = _Truth(items.targets[i], distances, device) if items.paired else None
             for name, translate in translators.items():
                 image = translate(items.inputs[i])
-                tables[name].add(i, image, [saturation(image), *(truth.errors(image) if truth else [])])
+                tables[name].add(i, image, [saturation(image).item(), *(truth.errors(image) if truth else [])])
         real.share()
         for name, table in tables.items():
             rows[name] |= {f"{items.name}/{metric}": value for metric, value in _row(table, real).items()}

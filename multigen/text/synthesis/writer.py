@@ -104,9 +104,9 @@ class Writer(Ready):
             raise ConfigError(
                 "the model was not trained on conversations; leave --chat out, or train on --data of messages"
             )
-        said = [{"role": "user", "content": messages}] if isinstance(messages, str) else [*messages]
-        begin = encode_prompt(answerable(said), self.tokenizer)
-        self._encode(said[-1]["content"])  # raises for words that it does not know
+        conversation = [{"role": "user", "content": messages}] if isinstance(messages, str) else [*messages]
+        begin = encode_prompt(answerable(conversation), self.tokenizer)
+        self._encode(conversation[-1]["content"])  # raises for words that it does not know
         stops = [stop] if isinstance(stop, str) else [*stop]
         rows = self._sampled(begin, n, seed, temperature, top_k, top_p, length, stops)
         return [_stopped(self._decode(row[len(begin) :]), 0, stops).strip() for row in rows]

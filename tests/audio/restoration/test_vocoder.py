@@ -18,7 +18,7 @@ from multigen.engine import Run
 from multigen.engine.batches import Stream
 from multigen.errors import ConfigError, DataError
 from tests.audio.restoration.toys import RUN, untrained, vocoder
-from tests.audio.toys import Stop
+from tests.tiny import Stop
 
 SPEC = PRESETS["tiny"].spec
 

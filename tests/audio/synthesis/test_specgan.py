@@ -18,7 +18,8 @@ from multigen.audio.synthesis import specgan as method
 from multigen.audio.synthesis.specgan import Discriminator, Generator, SpecGANConfig, SpectrumSampler
 from multigen.errors import ConfigError
 from multigen.losses import penalties
-from tests.audio.toys import SPECGAN, Draws, Stop, specgan
+from tests.audio.toys import SPECGAN, Draws, specgan
+from tests.tiny import Stop
 
 # ---------------------------------------------------------------------------------------------------- networks
 

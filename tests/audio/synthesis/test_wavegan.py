@@ -20,8 +20,9 @@ from multigen.errors import CheckpointError, ConfigError
 from multigen.losses import penalties
 from multigen.tasks.synthesis.extractors import Made
 from tests import tiny
-from tests.audio.toys import Draws, Stop, wavegan
+from tests.audio.toys import Draws, wavegan
 from tests.cases import few
+from tests.tiny import Stop
 
 KINDS = ("a", "b", "c")
 

@@ -146,7 +146,7 @@ def test_it_trains_converts_and_reports_both_directions(
 @pytest.mark.slow
 def test_it_learns_to_convert_the_embedded_voices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In about a minute and a half: formants go to the target's, in both directions, and vowels are
-    told far above chance, a tenth; that nine of ten are kept takes the recipe's time."""
+    recognised far above chance, a tenth; that nine of ten are kept takes the recipe's time."""
     monkeypatch.setattr(evaluator, "measured", lambda rate: ())
     monkeypatch.setattr(evaluator, "_pitch_error", lambda *_: 0.0)
     trainer = MaskCycleGANTrainer(replace(PRESETS["laptop"], steps=500), options(tmp_path / "run"))

@@ -27,7 +27,7 @@ from multigen.tasks.loading import trainer_in
 from multigen.tasks.synthesis.collapse import diversity, watch
 from multigen.tasks.synthesis.conditioning import ProjectionHead
 from tests.cases import few, methods
-from tests.tiny import pixels
+from tests.tiny import Stop, pixels
 
 METHODS = [method.name for method in catalogue.METHODS.values() if method.task == "image-synthesis"]
 SMALL: dict[str, Any] = {"size": 16, "batch": 4, "steps": 4, "samples": 40, "validation_size": 0}
@@ -321,20 +321,6 @@ def test_a_run_trains_reports_resumes_and_samples(method: str, tmp_path: Path, f
     again.fit()
     weights = [load_file(place / "run" / "model" / "G.safetensors") for place in (tmp_path, tmp_path / "other")]
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
-
-
-class Stop:
-    """Ends a run after a number of steps, as a power cut would."""
-
-    def __init__(self, after: int):
-        self.after = after
-
-    def on_step(self, trainer: Any) -> None:
-        if trainer.step > self.after:
-            raise KeyboardInterrupt
-
-    def __getattr__(self, name: str):
-        return lambda *arguments: None
 
 
 def test_a_conditional_model_gives_the_class_asked_for(tmp_path: Path, folder: Path, quick_classifier: None) -> None:

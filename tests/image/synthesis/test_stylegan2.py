@@ -34,6 +34,7 @@ from multigen.runs.runner import main
 from multigen.tasks.synthesis.extractors import Extractor
 from tests import tiny
 from tests.cases import few
+from tests.tiny import Stop
 
 SMALL: dict[str, Any] = {"size": 16, "batch": 8, "steps": 8, "samples": 20, "validation_size": 0, "labels": "none"}
 RUN = Run(device="cpu", precision="fp32", log_every=4)
@@ -329,20 +330,6 @@ def test_styles_are_mixed_for_the_whole_batch_or_not_at_all(folder: Path) -> Non
 
 
 # ---------------------------------------------------------------------------------------------------- runs
-
-
-class Stop:
-    """Ends a run after a number of steps, as a power cut would."""
-
-    def __init__(self, after: int):
-        self.after = after
-
-    def on_step(self, trainer: Any) -> None:
-        if trainer.step > self.after:
-            raise KeyboardInterrupt
-
-    def __getattr__(self, name: str):
-        return lambda *arguments: None
 
 
 ADAPTIVE: dict[str, Any] = {

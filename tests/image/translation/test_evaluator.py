@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from multigen.image.backbones import DIMENSIONS
+from multigen.image.metrics import saturation
 from multigen.image.perceptual import open_perceptual
 from multigen.image.translation import evaluator
 from multigen.image.translation.domains import DomainSet
-from multigen.image.translation.evaluator import FEW, FRECHET, chroma_error, definitions, saturation, score, sheet
+from multigen.image.translation.evaluator import FEW, FRECHET, chroma_error, definitions, score, sheet
 from multigen.metrics.names import direction
 from tests.tiny import pixels
 

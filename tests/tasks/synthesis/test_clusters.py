@@ -17,7 +17,7 @@ from multigen.image.synthesis import dcgan
 from multigen.image.synthesis.base import ImageInfo
 from multigen.storage.model_folder import ModelFolder
 from multigen.tasks.synthesis.sampler import Sampler
-from tests.image.synthesis.test_gans import Stop
+from tests.tiny import Stop
 
 BLOBS = torch.tensor([[0.0, 0.0], [10.0, 0.0], [0.0, 10.0]])
 
