@@ -76,7 +76,7 @@ class GGUFFile(Mapping[str, "Tensor"]):
         import torch
 
         try:
-            from gguf import GGMLQuantizationType, dequantize
+            from gguf import GGMLQuantizationType, dequantize  # pyright: ignore
         except ImportError as error:
             raise CheckpointError(f"{self.path}: its weights need the package gguf to be unpacked: {EXTRA}") from error
         about = self.stored[name]

@@ -28,7 +28,7 @@ class Adapted(Transformer):
 
     def __init__(self, G: Transformer, rank: int):
         try:
-            from peft import LoraConfig, inject_adapter_in_model
+            from peft import LoraConfig, inject_adapter_in_model  # pyright: ignore[reportMissingImports]
         except ImportError as error:
             raise ConfigError(f"lora_rank {rank} needs the package peft ({error}); {EXTRA}") from error
         from transformers.pytorch_utils import Conv1D
