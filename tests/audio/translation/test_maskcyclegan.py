@@ -136,7 +136,7 @@ def test_it_trains_converts_and_reports_both_directions(
     run = options(tmp_path / "run")
     trainer = MaskCycleGANTrainer(configured(voices, steps=2, test_size=1), run).fit()
     rows = trainer.evaluate().rows
-    assert [*rows] == ["input", "moments", "adversarial/last"]
+    assert [*rows] == ["input", "moments", "tract", "adversarial/last"]
     assert {metric.partition("/")[0] for metric in rows["moments"]} == {"test", "test-BA"}
     assert rows["input"]["test/voicing_error"] == 0 and rows["input"]["test/f0_mean_error"] > 300
     model: Any = multigen.load(tmp_path / "run")

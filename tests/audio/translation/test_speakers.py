@@ -53,6 +53,6 @@ def test_a_sentence_is_held_out_of_all_speakers_or_of_none() -> None:
 def test_more_speech_than_fits_is_refused_before_it_is_analysed(voices: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("multigen.memory.available", lambda: 1_000)
     monkeypatch.setattr("multigen.memory.SMALL", 0)
-    monkeypatch.setattr(base.Mels, "analyse", None)
+    monkeypatch.setattr(base.MelFeatures, "analyse", None)
     with pytest.raises(OutOfMemory, match=r"0 minutes of 2 speakers: .* choose fewer speakers, --speakers"):
         prepared(voices)
