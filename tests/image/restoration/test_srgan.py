@@ -432,14 +432,14 @@ def test_the_best_of_each_stage_is_chosen_on_photographs_held_out(
 
 
 @pytest.mark.slow
-def test_vgg22_is_measured_as_well_where_its_weights_are_given(
+def test_vgg_is_measured_as_well_where_its_weights_are_given(
     data: Path, tmp_path: Path, vgg19: tuple[nn.Sequential, str]
 ) -> None:
     config = SRGANConfig(data=str(data), test=(str(data),), perceptual_weights=vgg19[1], **SETTINGS)
     config = dataclasses.replace(config, validation_size=0, steps=1, pretrain_steps=1)
     trainer = SRGANTrainer(config, Run(out=str(tmp_path / "run"), device="cpu", precision="fp32")).fit()
     evaluation = trainer.evaluate()
-    names = {*SRGANTrainer.metrics, "efficientnet_lite0", "vgg22"}
+    names = {*SRGANTrainer.metrics, "efficientnet_lite0", "vgg22", "vgg34"}
     assert evaluation.definitions.keys() == names
     assert all(row.keys() == {f"photos/{name}" for name in names} for row in evaluation.rows.values())
     assert (tmp_path / "run" / "comparison.png").stat().st_size > 0
