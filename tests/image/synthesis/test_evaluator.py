@@ -271,12 +271,12 @@ def test_features_of_given_networks_are_the_means_of_what_the_distance_compares(
 
 def test_two_folders_are_compared_by_given_networks(weights: dict[str, Path], tmp_path: Path) -> None:
     np.savez(tmp_path / "real.npz", images=np.random.default_rng(0).integers(0, 256, (16, 16, 16, 3), np.uint8))
-    data, words = str(tmp_path / "real.npz"), {setting: str(file) for setting, file in weights.items()}
-    given = {"squeezenet_weights": words.pop("squeezenet_weights")}
-    result = compare_data(data, data, "squeezenet1_1", "cpu", False, 16, **given)
+    data = str(tmp_path / "real.npz")
+    vgg, squeeze = (str(weights[setting]) for setting in ("perceptual_weights", "squeezenet_weights"))
+    result = compare_data(data, data, "squeezenet1_1", "cpu", False, 16, squeezenet_weights=squeeze)
     assert result.rows["fake"]["fd_squeezenet1_1"] > 0 and "its last 512 features" in str(result.definitions)
     with pytest.raises(ConfigError, match="--perceptual-weights: not for --features classifier; give --features vgg34"):
-        compare_data(data, data, "classifier", "cpu", False, **words)
+        compare_data(data, data, "classifier", "cpu", False, perceptual_weights=vgg)
 
 
 def test_figures_are_those_of_items_that_pass_for_samples(stub: None) -> None:
