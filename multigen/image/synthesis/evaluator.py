@@ -160,13 +160,15 @@ def compare_data(
     skip_bad: bool,
     size: int = SIZE,
     frames: str = "first",
-    **weights: str,
+    perceptual_weights: str = "",
+    squeezenet_weights: str = "",
 ) -> Evaluation:
     """As `compare`, of two data arguments, whose images are cut and resized to squares of `size`
-    pixels first. `weights`: files, by the settings that name them.
+    pixels first.
 
-    Raises ConfigError for a file that the extractor `name` does not use.
+    Raises ConfigError for a file of weights that the extractor `name` does not use.
     """
+    weights = given_weights({"perceptual_weights": perceptual_weights, "squeezenet_weights": squeezenet_weights})
     for setting in weights:
         if WEIGHTS_OF.get(name) != setting:
             takers = " or ".join(each for each in POOLED_SIDES if WEIGHTS_OF[each] == setting)
@@ -179,7 +181,7 @@ def compare_data(
     ]
     for data, images in zip((real, fake), sets, strict=True):
         report_compared(data, images)
-    return with_skipped(compare(name, sets[0], sets[1], choose_device(device), given_weights(weights)), *sets)
+    return with_skipped(compare(name, sets[0], sets[1], choose_device(device), weights), *sets)
 
 
 def open_evaluator(
