@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from multigen.engine import Run
 from multigen.errors import ConfigError
+from multigen.image.restoration.denoise import DenoiseConfig
 from multigen.image.restoration.networks import VGGDiscriminator
 from multigen.image.restoration.srgan import (
     PRESETS,
@@ -296,6 +297,20 @@ def test_the_gradient_loss_compares_the_lengths_of_gradients(data: Path) -> None
         down, across = image[:, :, 1:, 1:] - image[:, :, :-1, 1:], image[:, :, 1:, 1:] - image[:, :, 1:, :-1]
         lengths.append(torch.hypot(down, across))
     torch.testing.assert_close(terms["gradient"], 2 * (lengths[0] - lengths[1]).abs().mean(), rtol=1e-3, atol=0)
+
+
+def test_the_grid_loss_is_that_of_the_enlargement(data: Path) -> None:
+    trainer = prepared(data, grid_weight=3.0)
+    batch = batch_of(trainer)
+    terms = trainer.generator_loss(batch, step_of(trainer))
+    difference = trainer.G(batch["input"] / 255) - batch["target"] / 255  # (2, 3, 32, 32), of 8 x 8 squares
+    means = difference.unflatten(3, (8, 4)).unflatten(2, (8, 4)).mean((2, 4)).flatten(2)  # (2, 3, 16)
+    torch.testing.assert_close(terms["grid"], 3 * means.std(2, correction=0).mean(), rtol=1e-3, atol=0)
+
+
+def test_without_an_enlargement_there_is_no_grid() -> None:
+    with pytest.raises(ConfigError, match="grid_weight 3: nothing is enlarged"):
+        DenoiseConfig(grid_weight=3.0)
 
 
 @pytest.mark.parametrize(("shift", "crop"), [(8, 96), (96, 96), (-16, 96)])
