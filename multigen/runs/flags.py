@@ -68,7 +68,19 @@ GROUPS = {
     "networks": (
         *("generator", "network", "pretrained", "lora_rank", "latent", "width", "max_channels", "layers", "blocks"),
         *("expansion", "mapping_layers", "residual", "deviation", "style_mixing"),
-        *("growth", "unshuffle", "group", "patch", "embedding", "heads", "filters", "dropout", "maxout"),
+        *(
+            "growth",
+            "unshuffle",
+            "group",
+            "patch",
+            "embedding",
+            "heads",
+            "slots",
+            "filters",
+            "representations",
+            "dropout",
+            "maxout",
+        ),
         *("upsample", "halvings", "recurrent", "positions", "post_filter", "hop", "n_fft", "bands"),
         *(
             "input_size",
@@ -85,7 +97,8 @@ GROUPS = {
         *("pixel", "content", "perceptual_weights", "pixel_weight", "content_weight", "adversarial_weight"),
         *("mel_weight", "magnitude_weight", "phase_weight", "spectrum_weight"),
         *("amplitude_weight", "complex_weight", "consistency_weight", "wave_weight"),
-        *("l1_weight", "gradient_weight", "shift", "hole_weight", "matching_weight", "squeezenet_weights"),
+        *("l1_weight", "gradient_weight", "grid_weight", "shift", "hole_weight", "matching_weight"),
+        *("squeezenet_weights",),
         *(
             "cycle_weight",
             "identity_weight",
@@ -98,6 +111,7 @@ GROUPS = {
             "temperature",
         ),
         *("ping_pong_weight", "reconstruction", "reconstruction_weight"),
+        *("beta", "schedule", "schedule_steps"),
         *("baseline", "scale_rewards", "kl", "discount", "rollouts", "follow", "weight_decay"),
     ),
     "optimisation": (

@@ -90,7 +90,9 @@ def assert_same_ends(a: Path, b: Path) -> None:
 def metrics(run: Path) -> list[dict[str, Any]]:
     """Lines of metrics.jsonl, but for the speed."""
     result = [json.loads(line) for line in (run / "metrics.jsonl").read_bytes().splitlines()]
-    return [{name: value for name, value in line.items() if name != "items_per_second"} for line in result]
+    return [
+        {name: value for name, value in line.items() if name not in ("items_per_second", "seconds")} for line in result
+    ]
 
 
 FORKS = """
