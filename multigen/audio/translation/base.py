@@ -33,6 +33,7 @@ from multigen.errors import ConfigError, DataError
 from multigen.memory import require
 from multigen.runs.card import Card
 from multigen.storage.output import replacing
+from multigen.tasks.loading import load
 from multigen.tasks.translation.base import (
     RANGES,
     Direction,
@@ -62,6 +63,8 @@ class AudioTranslationConfig(TranslationConfig):
     parallel: bool = False
     """Learn from recordings that say the same and have one name, laid along each other by dynamic
     time warping, in place of learning without pairs."""
+    seconds: float = 0.0
+    """Of each speaker only so many seconds of recordings are trained on, the first ones; 0: all."""
     test_size: int = 20
     """Recordings of each speaker that are measured at most; 0: all."""
     vocoder: str = ""
@@ -74,7 +77,7 @@ class AudioTranslationConfig(TranslationConfig):
     """Samples between frames; 0: an eightieth of the rate."""
     n_fft: int = 0
     """Samples of a frame; 0: the power of two nearest to 64 ms."""
-    features: Literal["mels", "cepstra"] = "mels"
+    representation: Literal["mels", "cepstra"] = "mels"
     """What is converted: log-mels, or mel-cepstra of the WORLD vocoder, which needs a compiled
     package: pip install 'multigen[speech-compiled]'."""
     bands: int = 80
@@ -109,7 +112,7 @@ class AudioTranslationConfig(TranslationConfig):
     ranges = RANGES | {
         **{"rate": (4_000, 48_000), "hop": (0, 8_192), "n_fft": (0, 16_384), "bands": (8, 1_024), "segment": 8},
         "coefficients": (8, 128),
-        **{"test_size": 0, "discriminator_lr": 0, "validation_size": (0, 0)},
+        **{"test_size": 0, "seconds": 0, "discriminator_lr": 0, "validation_size": (0, 0)},
     }
 
     def __post_init__(self):
@@ -119,10 +122,10 @@ class AudioTranslationConfig(TranslationConfig):
                 f"segment {self.segment}: expected a multiple of {least_segment()} frames, such as "
                 f"{max(1, round(self.segment / least_segment())) * least_segment()}"
             )
-        if self.features == "cepstra" and self.vocoder:
+        if self.representation == "cepstra" and self.vocoder:
             raise ConfigError(
-                f"features cepstra, vocoder {self.vocoder}: WORLD makes sound of mel-cepstra; leave the vocoder out, or choose "
-                "features mels"
+                f"representation cepstra, vocoder {self.vocoder}: WORLD makes sound of mel-cepstra; leave the vocoder out, or "
+                "choose representation mels"
             )
         _ = self.spec  # raises for a rate and a hop that do not fit
 
@@ -157,12 +160,14 @@ class AudioTranslationTrainer(TranslationTrainer[C]):
     def rows(self) -> int:
         """Of the features."""
         c = self.config
-        return c.coefficients if c.features == "cepstra" else c.spec.bands
+        return c.coefficients if c.representation == "cepstra" else c.spec.bands
 
-    def representation(self, vocoder: Any = None) -> Features:
+    def representing(self, vocoder: Any = None) -> Features:
         """What is converted, and how it becomes sound."""
         c = self.config
-        return CepstralFeatures(c.spec, c.coefficients) if c.features == "cepstra" else MelFeatures(c.spec, vocoder)
+        return (
+            CepstralFeatures(c.spec, c.coefficients) if c.representation == "cepstra" else MelFeatures(c.spec, vocoder)
+        )
 
     @property
     def known(self) -> int:
@@ -196,7 +201,7 @@ class AudioTranslationTrainer(TranslationTrainer[C]):
     def open_data(self) -> Source:
         """Opens the recordings of all speakers, and the vocoder."""
         c = self.config
-        self.sounds = self.representation(self.open_vocoder())
+        self.sounds = self.representing(self.open_vocoder())
         opened = open_speakers(c)
         report_skipped(opened.skipped, "recordings")
         train = {who: [self._long_enough(each) for each in of] for who, of in opened.train.items()}
@@ -263,18 +268,23 @@ class AudioTranslationTrainer(TranslationTrainer[C]):
         return turned if direction == self.config.direction else turned.named(f"{items.name}-{direction}")
 
     def translator_of(self, networks: Mapping[str, nn.Module]) -> VoiceConverter:
-        sounds = self.sounds if hasattr(self, "sounds") else self.representation()
+        sounds = self.sounds if hasattr(self, "sounds") else self.representing()
         return VoiceConverter(next(iter(networks.values())), self.statistics, sounds, self.config.direction)
 
     def baselines(self, direction: Direction) -> dict[str, Translate]:
         """The recording; one with mean and deviation of the other speaker's features and pitch;
-        and that with the formants moved too, as for the generator."""
+        that with the formants moved too, as for the generator; and the model that training began
+        from, not adapted but for what is known of the speakers."""
 
-        def converted(info: SpeakerInfo) -> VoiceConverter:
-            return VoiceConverter(Unchanged(), Statistics(info, self.rows), self.sounds, direction)
+        def converted(info: SpeakerInfo, network: nn.Module) -> VoiceConverter:
+            return VoiceConverter(network, Statistics(info, self.rows), self.sounds, direction)
 
-        tract = {"tract": converted(self.data_info)} if self.config.tract else {}
-        return {"input": lambda sound: sound, "moments": converted(self.plain), **tract}
+        rows: dict[str, Translate] = {"input": lambda sound: sound, "moments": converted(self.plain, Unchanged())}
+        if self.config.tract:
+            rows["tract"] = converted(self.data_info, Unchanged())
+        if self.run.start:
+            rows["start"] = converted(self.data_info, load(self.run.start).network)
+        return rows
 
     def measure(
         self, translators: Mapping[str, Translate], sets: Sequence[VoiceSet], needed: Collection[str] | None = None

@@ -38,8 +38,8 @@ class VoiceConverter(SoundRestorer):
 
     The pitch is moved by mean and deviation of its logarithm, the formants by the factor between
     the vocal tracts; then the generator converts the features, normalised by speaker. The result is
-    as loud as the recording at each moment. It is used in parts with as much around them as a sample may
-    depend on.
+    as loud as the recording at each moment. It is used in parts with as much around them as a
+    sample may depend on.
 
     Args:
         network: (features (B, rows, N), what is known of the target (B, D)) -> (B, rows, N); it
@@ -123,8 +123,8 @@ class VoiceConverter(SoundRestorer):
         return self._as(self.direction, (source, target))
 
     def for_pitch(self, mean: float) -> "VoiceConverter":
-        """Of more than two speakers the model whose source is the one with the mean log f0 nearest to
-        this, other than the target; else this one."""
+        """Of more than two speakers the model whose source is the one with the mean log f0 nearest
+        to this, other than the target; else this one."""
         if len(self.speakers) == 2 or not mean:
             return self
         others = [i for i in range(len(self.speakers)) if i != self.pair[1]]

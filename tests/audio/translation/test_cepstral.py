@@ -73,7 +73,7 @@ def test_a_model_of_cepstra_is_trained_and_converts(
     for module in (evaluator, base):  # without metrics that take packages
         monkeypatch.setattr(module, "measured", lambda rate: ())
     monkeypatch.setattr(evaluator, "_pitch_error", lambda *_: 0.0)
-    config = configured(voices, features="cepstra", coefficients=16, steps=1, test_size=1)
+    config = configured(voices, representation="cepstra", coefficients=16, steps=1, test_size=1)
     MaskCycleGANTrainer(config, options(tmp_path / "run")).fit()
     model: Any = multigen.load(tmp_path / "run")
     assert isinstance(model.features, CepstralFeatures) and model.features.rows == 16
@@ -85,10 +85,12 @@ def test_a_model_of_cepstra_is_trained_and_converts(
 
 
 def test_what_does_not_fit_is_refused(voices: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ConfigError, match=r"features cepstra, vocoder run: WORLD makes sound of mel-cepstra; leave"):
-        replace(PRESETS["tiny"], features="cepstra", vocoder="run")
+    with pytest.raises(
+        ConfigError, match=r"representation cepstra, vocoder run: WORLD makes sound of mel-cepstra; leave"
+    ):
+        replace(PRESETS["tiny"], representation="cepstra", vocoder="run")
     monkeypatch.setitem(sys.modules, "pyworld", None)
-    trainer = MaskCycleGANTrainer(configured(voices, features="cepstra"), options(Path("unused")))
+    trainer = MaskCycleGANTrainer(configured(voices, representation="cepstra"), options(Path("unused")))
     with pytest.raises(
         ConfigError, match=r"the package pyworld is not installed; pip install 'multigen\[speech-compiled"
     ):
