@@ -52,6 +52,7 @@ def run(args: list[str]) -> None:
         column: str | None = None,
         border: int | None = None,
         perceptual_weights: str | None = None,
+        squeezenet_weights: str | None = None,
         out: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
         overwrite: Overwrite = False,
         device: Device = "auto",
@@ -71,10 +72,10 @@ def run(args: list[str]) -> None:
             pairs: Two folders of images, matched by name: PSNR, SSIM and perceptual distances;
                 those of each pair with --json.
             features: Feature extractor. Images: efficientnet_lite0 (default) needs nothing;
-                inception gives the FID of the literature (extra fid). Sounds: logmel (default)
-                needs nothing; drums is a classifier trained on the embedded drum machine. Both:
-                classifier is trained on the real ones and needs their labels, one folder per class.
-                Of texts: words.
+                inception gives the FID of the literature (extra fid); squeezenet1_1 and vgg34 need
+                a file of weights. Sounds: logmel (default) needs nothing; drums is a classifier
+                trained on the embedded drum machine. Both: classifier is trained on the real ones
+                and needs their labels, one folder per class. Of texts: words.
             size: Images: side to which all are cropped and resized first, pixels; default 64.
             frames: Images: of animations and of TIFF files with many pages the first frame, which
                 is usual, or all.
@@ -86,8 +87,9 @@ def run(args: list[str]) -> None:
             column: Texts: column of a table (.csv, .tsv, .jsonl) that holds them.
             border: Pairs: pixels left out at each side by the metrics of luma; default 0, usual is
                 the scale.
-            perceptual_weights: Pairs: safetensors file of VGG19 (torchvision's keys), whose
-                distance is measured too.
+            perceptual_weights: Images: safetensors file of VGG19 (torchvision's keys), for
+                --features vgg34; of pairs its distances are measured too.
+            squeezenet_weights: Images: likewise of SqueezeNet 1.1, for --features squeezenet1_1.
             out: JSON file for the metrics and their definitions.
         """
         if out is not None:
@@ -103,6 +105,7 @@ def run(args: list[str]) -> None:
             "column": column,
             "border": border,
             "perceptual_weights": perceptual_weights,
+            "squeezenet_weights": squeezenet_weights,
         }
         given = {option: value for option, value in options.items() if value is not None}
         _check_sets(real, fake, model, texts, pairs)
@@ -116,7 +119,7 @@ def run(args: list[str]) -> None:
         name = features or modality.features[0]
         if (strangers := given.keys() - set(modality.options)) or name not in modality.features:
             flags = " ".join(_flag(option) for option in given if option in strangers) or f"--features {name}"
-            options = " and ".join(f"--{option}" for option in modality.options)
+            options = " and ".join(map(_flag, modality.options))
             raise ConfigError(
                 f"{flags}: not for {modality.items}, which {real} and {fake} hold; expected {options}, and --features "
                 f"{' or '.join(modality.features)}; leave out what is not for them"

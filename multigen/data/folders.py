@@ -4,7 +4,7 @@ import os
 from collections.abc import Collection
 from pathlib import Path
 
-from multigen.console import counted, say_once
+from multigen.console import counted, say_once, shell_word
 from multigen.data.locate import may_not_be_read
 from multigen.errors import DataError
 from multigen.storage.run_folder import is_run
@@ -23,8 +23,12 @@ def files_in(folder: Path) -> list[Path]:
     Links are followed, but no folder is entered twice, whatever leads to it, nor one that the link
     itself is in. Links that are not followed are named.
 
-    Raises DataError if the folder, or one in it, may not be read.
+    Raises DataError if the folder, or one in it, may not be read, or if the folder is itself a run.
     """
+    if is_run(folder):
+        raise DataError(
+            f"{folder} is a run; expected data; to look at the run: multigen report {shell_word(str(folder))}"
+        )
     matches, waiting, entered, broken = [], [folder], set[str](), []
     try:
         while waiting:

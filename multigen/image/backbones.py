@@ -14,6 +14,7 @@ __all__ = [
     "PYRAMID",
     "PYRAMID_CHANNELS",
     "EfficientNetLite0",
+    "colour_squares",
     "efficientnet_lite0",
     "pooled_features",
 ]
@@ -87,12 +88,15 @@ def pooled_features(device: torch.device) -> Callable[[Tensor], Tensor]:
     network.to(device, memory_format=torch.channels_last)
 
     def extract(image: Tensor) -> Tensor:
-        x = image.float().expand(-1, 3, -1, -1)
-        x = interpolate(x, size=(96, 96), mode="bilinear", antialias=True)  # (B, 3, 96, 96)
-        x = ((x - 127) / 128).contiguous(memory_format=torch.channels_last)
+        x = ((colour_squares(image, 96) - 127) / 128).contiguous(memory_format=torch.channels_last)
         return network.extract_features(x).mean((2, 3))
 
     return extract
+
+
+def colour_squares(image: Tensor, side: int) -> Tensor:
+    """(B, 1 or 3, H, W) -> floats (B, 3, side, side)."""
+    return interpolate(image.float().expand(-1, 3, -1, -1), size=(side, side), mode="bilinear", antialias=True)
 
 
 def _fold_batch_norms(module: nn.Module, pairs: dict[str, str]) -> None:

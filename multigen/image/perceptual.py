@@ -5,6 +5,7 @@ The distances, each named after its extractor:
 - `vgg22`, `vgg54`: VGG19 at conv2_2 and conv5_4, the content losses of SRGAN (Ledig et al. 2017,
   arXiv:1609.04802, section 2.2.1). VGG19 itself: Simonyan & Zisserman 2015, arXiv:1409.1556,
   configuration E.
+- `vgg34`: VGG19 at conv3_4, which is in no loss.
 - `vgg22_preactivation`, `vgg54_preactivation`: the same layers before their ReLU, as in ESRGAN
   (Wang et al. 2018, arXiv:1809.00219, section 3.3), absolute and unscaled as in its released code.
 - `efficientnet_lite0`: needs no download, because the weights come with a package. Unit-length
@@ -15,6 +16,7 @@ The distances, each named after its extractor:
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -26,10 +28,20 @@ from multigen.image.squeezenet import SqueezeNet
 from multigen.storage.files import expanded
 from multigen.storage.reading import WEIGHTS, check_file
 
-__all__ = ["DEFINITIONS", "VGG19", "PerceptualDistance", "open_distances", "open_perceptual", "weights_file"]
+__all__ = [
+    "DEFINITIONS",
+    "VGG19",
+    "WEIGHTS_OF",
+    "PerceptualDistance",
+    "given_weights",
+    "open_distances",
+    "open_perceptual",
+]
 
 DEFINITIONS = {
     "vgg22": "mean squared difference of VGG19 features at conv2_2 (after its ReLU, divided by 12.75), RGB, no border "
+    "cropped; comparable only with results of the same VGG19 weights",
+    "vgg34": "mean squared difference of VGG19 features at conv3_4 (after its ReLU, divided by 12.75), RGB, no border "
     "cropped; comparable only with results of the same VGG19 weights",
     "vgg54": "mean squared difference of VGG19 features at conv5_4 (after its ReLU, divided by 12.75), RGB, no border "
     "cropped; comparable only with results of the same VGG19 weights",
@@ -43,9 +55,12 @@ DEFINITIONS = {
     "cropped; comparable only with results of the same VGG19 weights",
 }
 
+WEIGHTS_OF = {"vgg22": "perceptual_weights", "vgg34": "perceptual_weights", "squeezenet1_1": "squeezenet_weights"}
+"""Networks that images are measured with where a setting names their weights: that setting."""
+
 VGG19_BLOCKS = ((2, 64), (2, 128), (4, 256), (4, 512), (4, 512))  # (convolutions, channels) of each block
 # Layers up to and with that convolution's ReLU, or up to and with the convolution.
-VGG19_DEPTHS = {"vgg22": 9, "vgg54": 36, "vgg22_preactivation": 8, "vgg54_preactivation": 35}
+VGG19_DEPTHS = {"vgg22": 9, "vgg34": 18, "vgg54": 36, "vgg22_preactivation": 8, "vgg54_preactivation": 35}
 
 # An image x in 0..1 enters a network as (x - mean) / std; Oxford's VGG takes 0..255 minus the mean colour.
 VGG19_INPUTS = {
@@ -62,8 +77,8 @@ class VGG19(nn.Module):
     """VGG19 up to the layer of a content loss: image (B, 3, H, W), RGB in 0..1 -> list of one
     feature map.
 
-    `vgg22` gives (B, 128, H/2, W/2), `vgg54` gives (B, 512, H/16, W/16), both after the ReLU,
-    unscaled; with `_preactivation` before it.
+    `vgg22` gives (B, 128, H/2, W/2), `vgg34` (B, 256, H/4, W/4), `vgg54` (B, 512, H/16, W/16), all
+    after the ReLU, unscaled; with `_preactivation` before it.
 
     `weights` is a safetensors file with torchvision's keys (`features.0.weight` or `0.weight`,
     ...). It may hold more layers than are needed. Its input is taken to be that of Oxford's
@@ -237,23 +252,36 @@ def open_perceptual(name: str, weights: str | None = None) -> PerceptualDistance
     return PerceptualDistance(name, EfficientNetLite0(), _unit_length)
 
 
+def given_weights(settings: Mapping[str, Any]) -> dict[str, Path]:
+    """Setting -> file, of the settings in `WEIGHTS_OF` that name one.
+
+    Raises DataError where there is no such file.
+    """
+    names = dict.fromkeys(WEIGHTS_OF.values())
+    return {name: locate(settings[name], "a safetensors file") for name in names if settings.get(name)}
+
+
 def open_distances(
-    name: str, files: Mapping[str, str], device: torch.device, dtype: torch.dtype
+    name: str, weights: Mapping[str, Path], device: torch.device, dtype: torch.dtype = torch.float32
 ) -> list[PerceptualDistance]:
-    """The distance called `name`, then `vgg22` and `squeezenet1_1` where `files`, settings with
-    their values, name weights for them: "perceptual_weights" and "squeezenet_weights".
+    """The distance called `name`, then those of `WEIGHTS_OF` whose weights are given; `vgg34` only
+    if the file goes as far.
 
     Raises as `open_perceptual`.
     """
-    vgg, squeezenet = files["perceptual_weights"], files["squeezenet_weights"]
-    names = dict.fromkeys([name, *["vgg22"] * bool(vgg), *["squeezenet1_1"] * bool(squeezenet)])
-    weights = {each: {"efficientnet_lite0": "", "squeezenet1_1": squeezenet}.get(each, vgg) for each in names}
-    return [
-        open_perceptual(name, str(weights_file(file)) if file else None).to(device, dtype)
-        for name, file in weights.items()
-    ]
+    given = [each for each, setting in WEIGHTS_OF.items() if setting in weights]
+    if "vgg34" in given and not _reaches(weights["perceptual_weights"], "vgg34"):
+        given.remove("vgg34")
+    distances = []
+    for each in dict.fromkeys([name, *given]):
+        setting = "" if each == "efficientnet_lite0" else WEIGHTS_OF.get(each, "perceptual_weights")
+        file = str(weights[setting]) if setting in weights else None
+        distances.append(open_perceptual(each, file).to(device, dtype))
+    return distances
 
 
-def weights_file(name: str) -> Path:
-    """The file of weights that a setting names."""
-    return locate(name, "a safetensors file")
+def _reaches(file: Path, layer: str) -> bool:
+    """Whether a file of VGG19's weights, which may end with those for `vgg22`, goes as far as a
+    layer."""
+    convolution = VGG19_DEPTHS[layer] - 2
+    return not {f"{convolution}.weight", f"features.{convolution}.weight"}.isdisjoint(_read_weights(file)[0])

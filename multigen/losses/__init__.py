@@ -16,12 +16,14 @@ from multigen.losses.adversarial import (
 from multigen.losses.contrastive import patch_nce
 from multigen.losses.features import feature_matching
 from multigen.losses.gradient import gradient_error
+from multigen.losses.grid import grid_error
 
 __all__ = [
     "LOSSES",
     "AdversarialLoss",
     "feature_matching",
     "gradient_error",
+    "grid_error",
     "hinge",
     "least_squares",
     "least_squares_to",

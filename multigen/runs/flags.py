@@ -85,7 +85,8 @@ GROUPS = {
         *("pixel", "content", "perceptual_weights", "pixel_weight", "content_weight", "adversarial_weight"),
         *("mel_weight", "magnitude_weight", "phase_weight", "spectrum_weight"),
         *("amplitude_weight", "complex_weight", "consistency_weight", "wave_weight"),
-        *("l1_weight", "gradient_weight", "shift", "hole_weight", "matching_weight", "squeezenet_weights"),
+        *("l1_weight", "gradient_weight", "grid_weight", "shift", "hole_weight", "matching_weight"),
+        *("squeezenet_weights",),
         *(
             "cycle_weight",
             "identity_weight",

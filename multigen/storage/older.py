@@ -135,7 +135,7 @@ def _settings(method: str, config: Mapping[str, Any]) -> tuple[str, dict[str, An
         for name in ROLLOUT if dense else DENSE:
             config.pop(name, None)
     if method == "srgan":  # settings that it had not, whose presets are others now
-        config = {"shift": 0, "gradient_weight": 0.0, **config}
+        config = {"shift": 0, "gradient_weight": 0.0, "grid_weight": 0.0, **config}
     data = {name: config.pop(name) for name in DATA if name in config}
     if "trained_on" in config:
         data["fingerprint"] = config.pop("trained_on")

@@ -8,9 +8,16 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from multigen.errors import CheckpointError, ConfigError
+from multigen.errors import CheckpointError, ConfigError, DataError
 from multigen.image.backbones import EfficientNetLite0, efficientnet_lite0
-from multigen.image.perceptual import DEFINITIONS, VGG19, PerceptualDistance, open_perceptual
+from multigen.image.perceptual import (
+    DEFINITIONS,
+    VGG19,
+    PerceptualDistance,
+    given_weights,
+    open_distances,
+    open_perceptual,
+)
 from tests.cases import few
 
 OXFORD_MEAN = (123.68, 116.779, 103.939)
@@ -64,7 +71,7 @@ def blurred(image: Tensor, sigma: float) -> Tensor:
 # -- VGG19 -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("layer", "depth"), few([("vgg22", 9), ("vgg54", 36)], ("vgg22", 9)))
+@pytest.mark.parametrize(("layer", "depth"), few([("vgg22", 9), ("vgg34", 18), ("vgg54", 36)], ("vgg34", 18)))
 def test_vgg19_features_and_distance_match_torchvision(
     layer: str, depth: int, reference: nn.Sequential, full_file: str
 ):
@@ -115,6 +122,26 @@ def test_truncated_file_serves_the_layers_that_it_holds(reference: nn.Sequential
     assert open_perceptual("vgg22", str(path))(pictures(), pictures()).tolist() == [0, 0]
     with pytest.raises(CheckpointError, match=r"to_conv3_4.safetensors hold no tensor '19.weight'.*vgg54 needs"):
         open_perceptual("vgg54", str(path))
+
+
+def test_distances_are_those_whose_weights_are_given(
+    full_file: str, squeezenet: tuple[nn.Module, str], reference: nn.Sequential, tmp_path: Path
+):
+    """A file of VGG19 that ends with conv2_2 is enough for `vgg22`."""
+    save_file(reference[:9].state_dict(), tmp_path / "short.safetensors")
+    cpu = torch.device("cpu")
+
+    def named(name: str, **settings: str) -> list[str]:
+        return [distance.name for distance in open_distances(name, given_weights(settings), cpu)]
+
+    assert named("efficientnet_lite0", perceptual_weights="", squeezenet_weights="") == ["efficientnet_lite0"]
+    assert named("vgg34", perceptual_weights=full_file) == ["vgg34", "vgg22"]
+    both = named("efficientnet_lite0", perceptual_weights=full_file, squeezenet_weights=squeezenet[1])
+    assert both == ["efficientnet_lite0", "vgg22", "vgg34", "squeezenet1_1"]
+    short = named("vgg22_preactivation", perceptual_weights=str(tmp_path / "short.safetensors"))
+    assert short == ["vgg22_preactivation", "vgg22"]
+    with pytest.raises(DataError, match=r"absent\.safetensors"):
+        given_weights({"squeezenet_weights": str(tmp_path / "absent.safetensors")})
 
 
 def test_weights_that_cannot_be_used_are_refused(reference: nn.Sequential, tmp_path: Path):
@@ -262,11 +289,11 @@ def test_pictures_of_a_wrong_shape_are_refused(fake: tuple, real: tuple, lite0: 
 
 
 def test_names_are_checked(full_file: str):
-    with pytest.raises(ConfigError, match="'lpips': expected one of vgg22, vgg54, efficientnet_lite0"):
+    with pytest.raises(ConfigError, match="'lpips': expected one of vgg22, vgg34, vgg54, efficientnet_lite0"):
         open_perceptual("lpips")
     with pytest.raises(ConfigError, match="brings its own"):
         open_perceptual("efficientnet_lite0", full_file)
-    with pytest.raises(ConfigError, match="'vgg33': expected vgg22 or vgg54"):
+    with pytest.raises(ConfigError, match="'vgg33': expected vgg22 or vgg34 or vgg54"):
         VGG19("vgg33", full_file)
 
 

@@ -39,6 +39,18 @@ def test_runs_below_the_data_are_no_data(tmp_path: Path, capsys: pytest.CaptureF
         assert len(files_in(album)) == (3 if "recipe" in text else 7)  # with config.toml
 
 
+@pytest.mark.parametrize(
+    "verb", [["inspect"], ["train", "dcgan", "tiny", "--data"], ["train", "wavegan", "tiny", "--data"]]
+)
+def test_a_run_given_as_data_is_refused(tmp_path: Path, verb: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    run = tmp_path / "run 1"
+    tiny.photos(run / "previews")
+    (run / "config.toml").write_text(RUN)
+    assert tiny.multigen([*verb, run]) == 2
+    error = f"{run} is a run; expected data; to look at the run: multigen report '{run}'"
+    assert error in capsys.readouterr().err
+
+
 def test_a_run_beside_the_training_part_is_no_part(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "config.toml").write_text(RUN)

@@ -16,7 +16,7 @@ from multigen.engine.optimisers import Optimiser
 from multigen.engine.schedules import Cosine, Schedule
 from multigen.errors import ConfigError
 from multigen.image.restoration.base import ImageRestorationConfig, ImageRestorationTrainer
-from multigen.losses import AdversarialLoss, gradient_error, non_saturating
+from multigen.losses import AdversarialLoss, gradient_error, grid_error, non_saturating
 from multigen.tasks.restoration.base import RANGES
 
 __all__ = ["AdversarialRestorationConfig", "AdversarialRestorationTrainer"]
@@ -39,6 +39,9 @@ class AdversarialRestorationConfig(ImageRestorationConfig):
     gradient_weight: float = 0.0
     """Weight of the gradient loss in the second stage: the mean absolute error of the
     gradient magnitudes of each channel (Ma et al. 2020, arXiv:2003.13081)."""
+    grid_weight: float = 0.0
+    """Weight of the grid loss in the second stage: what of the difference from the photograph
+    repeats with the period of the enlargement."""
     shift: int = 0
     """Pixels by which the crops for D and the content loss are smaller than `crop`: a random
     sub-crop is taken in each update, so that strided layers see every alignment and leave no
@@ -50,7 +53,7 @@ class AdversarialRestorationConfig(ImageRestorationConfig):
     lr: float = 1e-4
     """Learning rate of the second stage, constant."""
 
-    ranges = RANGES | {"steps": 0, "pretrain_steps": 0, "gradient_weight": 0, "shift": 0}
+    ranges = RANGES | {"steps": 0, "pretrain_steps": 0, "gradient_weight": 0, "grid_weight": 0, "shift": 0}
     crop_multiple: ClassVar[int] = 16
     """The discriminator needs crops whose sides are multiples of this."""
 
@@ -67,6 +70,10 @@ class AdversarialRestorationConfig(ImageRestorationConfig):
         if self.shift % self.crop_multiple or self.shift > self.crop - 16:
             raise ConfigError(
                 f"shift {self.shift}: expected 0, or a multiple of {self.crop_multiple} that leaves 16 of {self.crop} pixels"
+            )
+        if self.grid_weight and scale == 1:
+            raise ConfigError(
+                f"grid_weight {self.grid_weight:g}: nothing is enlarged, so there is no grid; leave it out"
             )
         if not self.pretrain_steps + self.steps:
             raise ConfigError("pretrain_steps 0, steps 0: nothing to train; expected steps in one of the stages")
@@ -163,6 +170,8 @@ class AdversarialRestorationTrainer(ImageRestorationTrainer[C]):
             terms["pixel"] = self.pixel_error(fake, reference) * c.pixel_weight
         if c.gradient_weight:
             terms["gradient"] = gradient_error(fake, reference) * c.gradient_weight
+        if c.grid_weight:
+            terms["grid"] = grid_error(fake, reference, self.scale) * c.grid_weight
         return terms
 
     def seen(self, image: Tensor, step: Step) -> Tensor:

@@ -34,7 +34,7 @@ from multigen.image.files import (
     read_image,
 )
 from multigen.image.pairs import match_pairs
-from multigen.image.perceptual import PerceptualDistance, open_distances, weights_file
+from multigen.image.perceptual import PerceptualDistance, given_weights, open_distances
 from multigen.image.restoration.crops import CropSource
 from multigen.image.restoration.evaluator import comparison, definitions, score
 from multigen.image.restoration.test_sets import TestSet, open_test_photos, open_test_sets
@@ -71,7 +71,7 @@ class ImageRestorationConfig(RestorationConfig):
     """Side of the training crops, pixels."""
     perceptual_weights: str = ""
     """Safetensors file of VGG19 (torchvision's keys); empty: torchvision's own, downloaded. If
-    given, its distance is also evaluated."""
+    given, its distances are also evaluated."""
     squeezenet_weights: str = ""
     """Safetensors file of SqueezeNet 1.1 (torchvision's keys); if given, its distance is
     evaluated."""
@@ -148,11 +148,11 @@ class ImageRestorationTrainer(RestorationTrainer[C]):
         """Opens photographs, test sets and perceptual distances."""
         source = super().open_data()
         c = self.config
-        files = {"perceptual_weights": c.perceptual_weights, "squeezenet_weights": c.squeezenet_weights}
-        self.files = {name: hash_of_file(weights_file(file)) for name, file in files.items() if file}
+        weights = given_weights(vars(c))
+        self.files = {name: hash_of_file(file) for name, file in weights.items()}
         self.check_data()
         dtype = torch.float64 if self.precision == "fp64" else torch.float32
-        self.distances = open_distances(c.distance, files, self.device, dtype)
+        self.distances = open_distances(c.distance, weights, self.device, dtype)
         return source
 
     @property

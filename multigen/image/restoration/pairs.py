@@ -17,7 +17,7 @@ from multigen.image.files import Photo, open_photos, read_image
 from multigen.image.metrics import DEFINITIONS, NOISY, ImageScores
 from multigen.image.pairs import listed, stem_of
 from multigen.image.perceptual import DEFINITIONS as DISTANCES
-from multigen.image.perceptual import PerceptualDistance, open_perceptual
+from multigen.image.perceptual import PerceptualDistance, given_weights, open_distances
 
 __all__ = ["compare_pairs"]
 
@@ -32,6 +32,7 @@ def compare_pairs(
     frames: str = "first",
     border: int = 0,
     perceptual_weights: str = "",
+    squeezenet_weights: str = "",
 ) -> tuple[Evaluation, dict[str, dict[str, float]]]:
     """PSNR, SSIM and perceptual distances of the images of two folders, or of two files: means, and
     the values of each pair.
@@ -41,7 +42,8 @@ def compare_pairs(
             report them.
         border: pixels cropped at each side by the luma metrics; usually the scale of
             super-resolution.
-        perceptual_weights: VGG19 file, as for training; its distance is evaluated too.
+        perceptual_weights: VGG19 file, as for training; its distances are evaluated too.
+        squeezenet_weights: likewise, of SqueezeNet 1.1.
 
     Raises DataError for images without a pair of their size, and for those that cannot be read.
     """
@@ -58,9 +60,8 @@ def compare_pairs(
             f"{listed([reason for _, reason in skipped])}; give each an image of its name and size, or leave them "
             "out: --skip-bad"
         )
-    distances = [open_perceptual("efficientnet_lite0").to(where)]
-    if perceptual_weights:
-        distances.append(open_perceptual("vgg22", perceptual_weights).to(where))
+    files = {"perceptual_weights": perceptual_weights, "squeezenet_weights": squeezenet_weights}
+    distances = open_distances("efficientnet_lite0", given_weights(files), where)
     values = {}
     skipped = [*(each for photos in sets for each in photos.skipped), *skipped]
     for name, (one, other) in rich.progress.track(pairs.items(), "measuring", disable=not sys.stderr.isatty()):

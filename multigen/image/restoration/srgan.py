@@ -70,7 +70,7 @@ class SRGANConfig(AdversarialRestorationConfig):
 
 # More of the adversarial loss than the paper has, and what keeps it from drawing a grid.
 SHARP = SRGANConfig(
-    generator="resize", shift=16, content_weight=2.0, gradient_weight=8.0, adversarial_weight=0.03,
+    generator="resize", shift=16, content_weight=2.0, gradient_weight=8.0, grid_weight=10.0, adversarial_weight=0.03,
 )  # fmt: skip
 PRESETS = {
     "tiny": replace(

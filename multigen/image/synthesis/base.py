@@ -15,10 +15,12 @@ from torch.nn.functional import adaptive_avg_pool2d
 from multigen.engine import Batch, Callback, Step
 from multigen.errors import ConfigError
 from multigen.image.datasets import ImageSet, open_images
+from multigen.image.perceptual import given_weights
 from multigen.image.synthesis.augment import diff_augment, mirror, parse_policy
 from multigen.image.synthesis.evaluator import nearest_picture, open_evaluator
 from multigen.image.synthesis.sampler import ImageSampler, to_unit
 from multigen.runs.card import Card
+from multigen.storage.files import fingerprint
 from multigen.storage.output import replacing
 from multigen.tasks.synthesis.base import SynthesisTrainer
 from multigen.tasks.synthesis.evaluator import Evaluator
@@ -48,10 +50,15 @@ class ImageSynthesisConfig(SynthesisConfig):
     augment: str = ""
     """Augmentations of what D sees, joined by commas: DiffAugment's color, translation, cutout
     (arXiv:2006.10738); ADA's blit, bg, bgc (arXiv:2006.06676)."""
-    features: Literal["", "classifier", "efficientnet_lite0", "inception"] = ""
+    features: Literal["", "classifier", "efficientnet_lite0", "inception", "squeezenet1_1", "vgg34"] = ""
     """Network whose features are compared: a classifier trained on the labels, EfficientNet-lite0,
-    or FID's Inception (extra fid). Empty: the classifier where there are labels, else
-    EfficientNet-lite0."""
+    FID's Inception (extra fid), or one whose weights are given. Empty: the classifier where there
+    are labels, else EfficientNet-lite0."""
+    perceptual_weights: str = ""
+    """Safetensors file of VGG19 (torchvision's keys); if given, the distance and the coverage in
+    its features (`vgg34`) are also evaluated."""
+    squeezenet_weights: str = ""
+    """Safetensors file of SqueezeNet 1.1 (torchvision's keys); likewise (`squeezenet1_1`)."""
 
     any_size: ClassVar[bool] = False
     """Whether the networks take images of any size; the others double 4 pixels."""
@@ -126,7 +133,9 @@ class ImageSynthesisTrainer(SynthesisTrainer[C]):
 
     def open_evaluator(self) -> Evaluator[ImageSet]:
         c = self.config
-        return open_evaluator(self.splits, c.samples, self.device, c.features, self.extractor_steps)
+        weights = given_weights(vars(c))
+        self.files = {name: fingerprint(file) for name, file in weights.items()}
+        return open_evaluator(self.splits, c.samples, self.device, c.features, self.extractor_steps, weights)
 
     def to_network(self, batch: Batch, step: Step) -> Tensor:
         """Real images (B, C, H, W) in -1..1, some of them mirrored if so configured."""

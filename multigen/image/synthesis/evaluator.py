@@ -1,11 +1,15 @@
 """Sample-quality metrics of images: distances to real ones in a feature space, coverage, copies of
 training data.
 
-Three networks give features, and each distance carries its network's name: `efficientnet_lite0`
+Networks give features, and each distance carries its network's name: `efficientnet_lite0`
 (ImageNet, installed with the package), `classifier` (trained here on the labelled training images),
-`inception` (of the FID of the literature, by torch-fidelity: extra `fid`).
+`inception` (of the FID of the literature, by torch-fidelity: extra `fid`), `squeezenet1_1` and
+`vgg34` (whose weights the user gives).
 """
 
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import torch
@@ -15,13 +19,14 @@ from multigen.data.datasets import Splits, report_compared, with_skipped
 from multigen.engine.device import choose_device
 from multigen.engine.evaluation import Evaluation
 from multigen.errors import ConfigError
-from multigen.image.backbones import POOLED, pooled_features
+from multigen.image.backbones import POOLED, colour_squares, pooled_features
 from multigen.image.datasets import ImageSet, open_images
+from multigen.image.perceptual import WEIGHTS_OF, given_weights, open_perceptual
 from multigen.image.synthesis.sampler import grid, to_unit
 from multigen.metrics import distances as features
 from multigen.metrics.classifier import STEPS
 from multigen.storage.cache import private_folder
-from multigen.storage.files import sha256_of
+from multigen.storage.files import fingerprint, sha256_of
 from multigen.storage.reading import UnreadableFile
 from multigen.tasks.synthesis import evaluator as evaluator
 from multigen.tasks.synthesis.evaluator import Evaluator
@@ -36,7 +41,12 @@ EXTRACTORS = {
     "efficientnet_lite0": POOLED,
     "classifier": "a small convolutional network trained here on the labelled training images, 128 features",
     "inception": "Inception v3 of the FID of Heusel et al. 2017, 2,048 features, through torch-fidelity",
+    "squeezenet1_1": "SqueezeNet 1.1 (ImageNet), the mean over positions of its last 512 features as the distance of that name "
+    "compares them, of images resized to 96 x 96",
+    "vgg34": "VGG19 (ImageNet) at conv3_4, the mean over positions of 256 features as the distance of that name compares "
+    "them, of images resized to 64 x 64",
 }
+POOLED_SIDES = {"squeezenet1_1": 96, "vgg34": 64}  # pixels that images have for these networks
 SIZE = 64  # pixels, where no size is given
 INCEPTION = (
     "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth",
@@ -47,9 +57,19 @@ INCEPTION = (
 # ---------------------------------------------------------------------------------------------------- extractors
 
 
-def open_extractor(name: str, train: ImageSet | None, device: torch.device, steps: int = STEPS) -> Extractor:
-    """An extractor by its name in `EXTRACTORS`; `train` has the labelled images for `classifier`,
-    trained for `steps`."""
+def open_extractor(
+    name: str,
+    train: ImageSet | None,
+    device: torch.device,
+    steps: int = STEPS,
+    weights: Mapping[str, Path] = MappingProxyType({}),
+) -> Extractor:
+    """An extractor by its name in `EXTRACTORS`.
+
+    Args:
+        train: has the labelled images for `classifier`, trained for `steps`.
+        weights: files of `squeezenet1_1` and `vgg34`, by the settings that name them.
+    """
     if name == "classifier":
         if train is None or train.labels is None:
             raise ConfigError("extractor classifier: the images have no labels; take efficientnet_lite0")
@@ -58,6 +78,8 @@ def open_extractor(name: str, train: ImageSet | None, device: torch.device, step
         )
     if name == "inception":
         return _inception(device)
+    if name in POOLED_SIDES:
+        return _pooled(name, weights.get(WEIGHTS_OF[name]), device)
     if name != "efficientnet_lite0":
         raise ConfigError(f"extractor {name!r}: expected one of {', '.join(EXTRACTORS)}")
     return _efficientnet(device)
@@ -66,6 +88,16 @@ def open_extractor(name: str, train: ImageSet | None, device: torch.device, step
 def _efficientnet(device: torch.device) -> Extractor:
     features_of = pooled_features(device)
     return Extractor(lambda image: (features_of(_on_white(image)), None), ["96 pixels"])
+
+
+def _pooled(name: str, file: Path | None, device: torch.device) -> Extractor:
+    """The last features of a perceptual distance; without a file as `open_perceptual`."""
+    distance, side = open_perceptual(name, str(file) if file else None).to(device), POOLED_SIDES[name]
+
+    def extract(image: Tensor) -> tuple[Tensor, None]:
+        return distance.features(colour_squares(_on_white(image), side) / 255)[-1].mean((2, 3)), None
+
+    return Extractor(extract, [f"{side} pixels", fingerprint(file) if file else "torchvision"])
 
 
 def _inception(device: torch.device) -> Extractor:
@@ -104,17 +136,44 @@ def _on_white(image: Tensor) -> Tensor:
 # ---------------------------------------------------------------------------------------------------- measures
 
 
-def compare(name: str, real: ImageSet, fake: ImageSet, device: torch.device) -> Evaluation:
+def compare(
+    name: str,
+    real: ImageSet,
+    fake: ImageSet,
+    device: torch.device,
+    weights: Mapping[str, Path] = MappingProxyType({}),
+) -> Evaluation:
     """Two sets of images of one size in the features of the extractor `name` (see
-    `evaluator.compare` of the task)."""
-    return evaluator.compare(name, real, fake, device, open_extractor, _about(name, real))
+    `evaluator.compare` of the task); `weights` as for `open_extractor`."""
+
+    def opened(name: str, train: ImageSet, device: torch.device) -> Extractor:
+        return open_extractor(name, train, device, STEPS, weights)
+
+    return evaluator.compare(name, real, fake, device, opened, _about([name], real))
 
 
 def compare_data(
-    real: str, fake: str, name: str, device: str, skip_bad: bool, size: int = SIZE, frames: str = "first"
+    real: str,
+    fake: str,
+    name: str,
+    device: str,
+    skip_bad: bool,
+    size: int = SIZE,
+    frames: str = "first",
+    perceptual_weights: str = "",
+    squeezenet_weights: str = "",
 ) -> Evaluation:
     """As `compare`, of two data arguments, whose images are cut and resized to squares of `size`
-    pixels first."""
+    pixels first.
+
+    Raises ConfigError for a file of weights that the extractor `name` does not use.
+    """
+    weights = given_weights({"perceptual_weights": perceptual_weights, "squeezenet_weights": squeezenet_weights})
+    for setting in weights:
+        if WEIGHTS_OF.get(name) != setting:
+            takers = " or ".join(each for each in POOLED_SIDES if WEIGHTS_OF[each] == setting)
+            flag = f"--{setting.replace('_', '-')}"
+            raise ConfigError(f"{flag}: not for --features {name}; give --features {takers}, or leave it out")
     labels = ("" if name == "classifier" else "none", "none")
     sets = [
         open_images(data, size, channels=3, labels=which, skip_bad=skip_bad, frames=frames)
@@ -122,21 +181,33 @@ def compare_data(
     ]
     for data, images in zip((real, fake), sets, strict=True):
         report_compared(data, images)
-    return with_skipped(compare(name, sets[0], sets[1], choose_device(device)), *sets)
+    return with_skipped(compare(name, sets[0], sets[1], choose_device(device), weights), *sets)
 
 
 def open_evaluator(
-    sets: Splits[ImageSet], samples: int, device: torch.device, name: str = "", steps: int = STEPS
+    sets: Splits[ImageSet],
+    samples: int,
+    device: torch.device,
+    name: str = "",
+    steps: int = STEPS,
+    weights: Mapping[str, Path] = MappingProxyType({}),
 ) -> Evaluator[ImageSet]:
     """Measures generators on the images of one run (see
     `multigen.tasks.synthesis.evaluator.Evaluator`).
 
-    `name` is of `EXTRACTORS`; empty: `classifier` where there are labels, else
-    `efficientnet_lite0`. `steps`: of the classifier's training.
+    Args:
+        name: of `EXTRACTORS`; empty: `classifier` where there are labels, else
+            `efficientnet_lite0`.
+        steps: of the classifier's training.
+        weights: as for `open_extractor`; the networks whose weights are given measure as well, and
+            beside them `efficientnet_lite0`.
     """
     name = name or ("efficientnet_lite0" if sets.train.labels is None else "classifier")
-    extract = open_extractor(name, sets.train, device, steps)
-    return Evaluator(sets, samples, device, name, extract, _about(name, sets.test), _to_input)
+    given = [each for each in POOLED_SIDES if WEIGHTS_OF[each] in weights]
+    names = dict.fromkeys([name, *["efficientnet_lite0"] * bool(given), *given])
+    extract, *others = [open_extractor(each, sets.train, device, steps, weights) for each in names]
+    also = dict(zip([*names][1:], others, strict=True))
+    return Evaluator(sets, samples, device, name, extract, _about([*names], sets.test), _to_input, also)
 
 
 def nearest_picture(images: Tensor, by: Evaluator[ImageSet]) -> "Picture":
@@ -146,8 +217,11 @@ def nearest_picture(images: Tensor, by: Evaluator[ImageSet]) -> "Picture":
     return grid(torch.cat([images, by.splits.train.images[neighbours]]), columns=len(images))
 
 
-def _about(name: str, images: ImageSet) -> str:
-    return f"features: {EXTRACTORS.get(name, name)}; cut to {_shape(images)}"
+def _about(names: Sequence[str], images: ImageSet) -> str:
+    """Description of one extractor, or of several with their names, and of the images."""
+    texts = [EXTRACTORS.get(name, name) for name in names]
+    named = texts if len(texts) == 1 else [f"{name}, {text}" for name, text in zip(names, texts, strict=True)]
+    return f"features: {'; '.join(named)}; cut to {_shape(images)}"
 
 
 def _shape(images: ImageSet) -> str:

@@ -10,7 +10,8 @@ weights that are never trained; a small discriminator sees each mixture. G is Fa
 converges in a fraction of the images that other methods need.
 
 D is trained on EfficientNet-lite0, so distances in its features flatter these samples: evaluations
-mark them "used by D". Compare by another network: `--features classifier` or `inception`.
+mark them "used by D". Compare by another network: `--features classifier`, `inception`,
+`squeezenet1_1` or `vgg34`.
 """
 
 from dataclasses import dataclass

@@ -18,7 +18,7 @@ from multigen.engine.batches import Source
 from multigen.engine.schedules import ConstantThenLinear, Schedule
 from multigen.errors import ConfigError
 from multigen.image.backbones import pooled_features
-from multigen.image.perceptual import PerceptualDistance, open_distances, weights_file
+from multigen.image.perceptual import PerceptualDistance, given_weights, open_distances
 from multigen.image.translation.classes import CLASS_KEPT, Classify, class_kept, open_classifier
 from multigen.image.translation.domains import Domains, DomainSet, open_domains, task_of
 from multigen.image.translation.evaluator import FEW, FRECHET, definitions, score, sheet
@@ -150,10 +150,10 @@ class ImageTranslationTrainer(TranslationTrainer[C]):
         self.validation, self.tests = self.domains.validation, self.domains.tests
         self.data_info = DataInfo(self.domains.fingerprint)
         self.held_out = self.domains.held_out
-        files = {"perceptual_weights": c.perceptual_weights, "squeezenet_weights": c.squeezenet_weights}
-        self.files = {name: hash_of_file(weights_file(file)) for name, file in files.items() if file}
+        weights = given_weights(vars(c))
+        self.files = {name: hash_of_file(file) for name, file in weights.items()}
         dtype = torch.float64 if self.precision == "fp64" else torch.float32
-        self.distances = open_distances("efficientnet_lite0", files, self.device, dtype)
+        self.distances = open_distances("efficientnet_lite0", weights, self.device, dtype)
         self.features_of = pooled_features(self.device)
         return self.domains.train
 

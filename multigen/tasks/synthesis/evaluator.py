@@ -151,7 +151,8 @@ class Evaluator(Generic[S]):
         extract: the extractor.
         about: as for `compare`.
         to_input: items (N, ...), converted to a float dtype -> D's input.
-        also: more extractors by name, in whose features only the Fréchet distance is computed.
+        also: more extractors by name, in whose features only the Fréchet distance and coverage are
+            computed.
         selection_extractor: the extractor whose Fréchet distance selects the best checkpoint;
             default: `name`.
         batch: number of items that are given to a network at a time.
@@ -275,13 +276,15 @@ class Evaluator(Generic[S]):
         return result[: len(extractors)], result[-1] if len(result) > len(extractors) else None
 
     def _distances(self, h: Tensor, others: Mapping[str, Tensor]) -> dict[str, float]:
-        """Metrics of features (N, D), and Fréchet distances of other extractors' features by
-        name."""
+        """Metrics of features (N, D), and Fréchet distance and coverage of other extractors'
+        features by name."""
         real = self.features_of(self.splits.test)
         values = measure(self.extractor_name, h, real)
         for name, other in others.items():
             target = self.features_of(self.splits.test, name)
             values[_metric_name("fd", name)] = features.frechet_distance(moments(other), moments(target))
+            if min(len(target), len(other)) > NEIGHBOURS:
+                values[_metric_name("coverage", name)] = features.density_coverage(target, other, NEIGHBOURS)[1]
         try:
             return values | {"variety": features.variety(h, real)}
         except DataError:  # every test item is duplicated: the ratio is undefined
@@ -318,13 +321,14 @@ class Evaluator(Generic[S]):
         what = f"{self.about}; {self.samples} samples, {len(self.splits.test)} test {noun}"
         texts = _definitions(self.extractor_name) | {"memorisation": features.DEFINITIONS["memorisation"]}
         texts |= {m: features.DEFINITIONS[m] for m in ("variety", "classes", "class_kl")} | LABELLED
-        texts |= {_metric_name("fd", name): features.DEFINITIONS["frechet"] for name in self.also}
+        for metric, definition in (("fd", "frechet"), ("coverage", "coverage")):
+            texts |= {_metric_name(metric, name): features.DEFINITIONS[definition] for name in self.also}
         texts |= {m: f"{text}; {USED}" for m, text in texts.items() if self._extractor_of(m) in self.used_by_d}
         return {m: f"{text}; {what}" for m, text in texts.items()} | {"d_overfit": OVERFIT.format(noun=noun)}
 
     def _extractor_of(self, metric: str) -> str:
         """Name of the extractor that a metric is computed with."""
-        named = (name for name in self.also if metric == _metric_name("fd", name))
+        named = (name for name in self.also if metric in (_metric_name("fd", name), _metric_name("coverage", name)))
         return "classifier" if metric in ("classes", "class_kl", *LABELLED) else next(named, self.extractor_name)
 
     def remarks(self) -> dict[str, str]:

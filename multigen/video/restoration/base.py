@@ -91,7 +91,7 @@ class VideoRestorationConfig(AdversarialRestorationConfig):
 
     def __post_init__(self):
         super().__post_init__()
-        for name in ("shift", "gradient_weight", "low"):
+        for name in ("shift", "gradient_weight", "grid_weight", "low"):
             if value := getattr(self, name):
                 raise ConfigError(f"{name} {value}: not of films; leave it out")
 

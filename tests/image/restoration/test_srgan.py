@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from multigen.engine import Run
 from multigen.errors import ConfigError
+from multigen.image.restoration.denoise import DenoiseConfig
 from multigen.image.restoration.networks import VGGDiscriminator
 from multigen.image.restoration.srgan import (
     PRESETS,
@@ -298,6 +299,20 @@ def test_the_gradient_loss_compares_the_lengths_of_gradients(data: Path) -> None
     torch.testing.assert_close(terms["gradient"], 2 * (lengths[0] - lengths[1]).abs().mean(), rtol=1e-3, atol=0)
 
 
+def test_the_grid_loss_is_that_of_the_enlargement(data: Path) -> None:
+    trainer = prepared(data, grid_weight=3.0)
+    batch = batch_of(trainer)
+    terms = trainer.generator_loss(batch, step_of(trainer))
+    difference = trainer.G(batch["input"] / 255) - batch["target"] / 255  # (2, 3, 32, 32), of 8 x 8 squares
+    means = difference.unflatten(3, (8, 4)).unflatten(2, (8, 4)).mean((2, 4)).flatten(2)  # (2, 3, 16)
+    torch.testing.assert_close(terms["grid"], 3 * means.std(2, correction=0).mean(), rtol=1e-3, atol=0)
+
+
+def test_without_an_enlargement_there_is_no_grid() -> None:
+    with pytest.raises(ConfigError, match="grid_weight 3: nothing is enlarged"):
+        DenoiseConfig(grid_weight=3.0)
+
+
 @pytest.mark.parametrize(("shift", "crop"), [(8, 96), (96, 96), (-16, 96)])
 def test_a_shift_leaves_16_pixels_and_fits_the_discriminator(shift: int, crop: int) -> None:
     with pytest.raises(ConfigError, match=f"shift {shift}"):
@@ -432,14 +447,14 @@ def test_the_best_of_each_stage_is_chosen_on_photographs_held_out(
 
 
 @pytest.mark.slow
-def test_vgg22_is_measured_as_well_where_its_weights_are_given(
+def test_vgg_is_measured_as_well_where_its_weights_are_given(
     data: Path, tmp_path: Path, vgg19: tuple[nn.Sequential, str]
 ) -> None:
     config = SRGANConfig(data=str(data), test=(str(data),), perceptual_weights=vgg19[1], **SETTINGS)
     config = dataclasses.replace(config, validation_size=0, steps=1, pretrain_steps=1)
     trainer = SRGANTrainer(config, Run(out=str(tmp_path / "run"), device="cpu", precision="fp32")).fit()
     evaluation = trainer.evaluate()
-    names = {*SRGANTrainer.metrics, "efficientnet_lite0", "vgg22"}
+    names = {*SRGANTrainer.metrics, "efficientnet_lite0", "vgg22", "vgg34"}
     assert evaluation.definitions.keys() == names
     assert all(row.keys() == {f"photos/{name}" for name in names} for row in evaluation.rows.values())
     assert (tmp_path / "run" / "comparison.png").stat().st_size > 0

@@ -10,16 +10,19 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from multigen.data.datasets import Splits, numbered_as, pick
 from multigen.errors import ConfigError
 from multigen.image.datasets import ImageSet
+from multigen.image.perceptual import _vgg19_layers, open_perceptual
+from multigen.image.squeezenet import FIRES, Fire
 from multigen.image.synthesis import evaluator as evaluator
 from multigen.image.synthesis.base import ImageSynthesisConfig, ImageSynthesisTrainer
-from multigen.image.synthesis.evaluator import compare, nearest_picture, open_evaluator, open_extractor
+from multigen.image.synthesis.evaluator import compare, compare_data, nearest_picture, open_evaluator, open_extractor
 from multigen.image.synthesis.sampler import ImageSampler
-from multigen.metrics.distances import frechet_distance
+from multigen.metrics.distances import density_coverage, frechet_distance
 from multigen.tasks.synthesis import evaluator as figures
 from multigen.tasks.synthesis import extractors
 from multigen.tasks.synthesis.evaluator import measure
@@ -199,7 +202,7 @@ def test_variety_stands_beside_that_of_the_data(stub: None) -> None:
     assert "variety" not in open_evaluator(alike, 120, CPU).measure(ImageSampler(Copies(sets.test.images), 2))
 
 
-def test_more_extractors_give_a_distance_each(stub: None) -> None:
+def test_more_extractors_give_a_distance_and_a_coverage_each(stub: None) -> None:
     sets = sets_of()
     plain = open_evaluator(sets, 120, CPU)
     darker = Extractor(lambda image: (image.float().mean((2, 3)) / 2, None), ["half"])
@@ -209,13 +212,71 @@ def test_more_extractors_give_a_distance_each(stub: None) -> None:
     assert result.pop("fd_mean") == pytest.approx(
         frechet_distance(*(figures.moments(x.float().mean((2, 3)) / 2) for x in (samples, sets.test.images)))
     )
+    real, fake = (x.float().mean((2, 3)) / 2 for x in (sets.test.images, samples))
+    assert result.pop("coverage_mean") == density_coverage(real, fake, 5)[1]
     assert result == before
     assert (
         it.baselines()["real"].keys() - plain.baselines()["real"].keys()
-        == {"fd_mean"}
+        == {"fd_mean", "coverage_mean"}
         == it.definitions().keys() - plain.definitions().keys()
     )
     assert it.selection_metric == "fd_classifier"
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """VGG19 to conv3_4 and SqueezeNet 1.1 with random weights, by the settings that name them."""
+    folder, draw = tmp_path_factory.mktemp("weights"), torch.Generator().manual_seed(0)
+    with torch.device("meta"):
+        vgg = _vgg19_layers(18)
+        squeeze = nn.ModuleDict({"0": nn.Conv2d(3, 64, 3), **{str(i): Fire(*sizes) for i, sizes in FIRES.items()}})
+    for name, network in {"": vgg, "features.": squeeze}.items():
+        state = {
+            f"{name}{key}": torch.randn(t.shape, generator=draw) * (2 / max(t[0].numel(), 1)) ** 0.5
+            for key, t in network.state_dict().items()
+        }
+        save_file(state, folder / f"{'squeeze' if name else 'vgg'}.safetensors")
+    return {
+        "perceptual_weights": folder / "vgg.safetensors",
+        "squeezenet_weights": folder / "squeeze.safetensors",
+    }
+
+
+def test_networks_whose_weights_are_given_measure_beside_efficientnet(weights: dict[str, Path]) -> None:
+    """Whichever the first is: its own metrics keep their names."""
+    sets = sets_of(12, 0)
+    given = {"efficientnet_lite0", "squeezenet1_1", "vgg34"}
+    it = open_evaluator(sets, 12, CPU, weights=weights)
+    assert {*it.also} == given - {"efficientnet_lite0"} == given - {it.extractor_name}
+    row = it.measure(ImageSampler(Copies(sets.train.images), 2))
+    named = it.definitions()
+    for name in it.also:
+        assert row[f"fd_{name}"] > 0 and 0 <= row[f"coverage_{name}"] <= 1
+        assert {f"fd_{name}", f"coverage_{name}"} <= named.keys() and f"; {name}, " in named[f"fd_{name}"]
+    it.used_by_d = ("vgg34",)
+    assert {m for m, text in it.definitions().items() if "used by D" in text} == {"fd_vgg34", "coverage_vgg34"}
+    one = open_evaluator(sets, 12, CPU, "squeezenet1_1", weights={"squeezenet_weights": weights["squeezenet_weights"]})
+    assert one.selection_metric == "fd_squeezenet1_1" and [*one.also] == ["efficientnet_lite0"]
+
+
+def test_features_of_given_networks_are_the_means_of_what_the_distance_compares(weights: dict[str, Path]) -> None:
+    image = torch.randint(256, (2, 3, 64, 64), generator=torch.Generator().manual_seed(1)).to(torch.uint8)
+    distance = open_perceptual("vgg34", str(weights["perceptual_weights"]))
+    h = open_extractor("vgg34", None, CPU, weights=weights).run(image)[0]
+    torch.testing.assert_close(h, distance.features(image / 255)[0].mean((2, 3)))
+    assert open_extractor("squeezenet1_1", None, CPU, weights=weights).run(image[:, :1])[0].shape == (2, 512)
+    with pytest.raises(ConfigError, match="--squeezenet-weights FILE"):
+        open_extractor("squeezenet1_1", None, CPU)
+
+
+def test_two_folders_are_compared_by_given_networks(weights: dict[str, Path], tmp_path: Path) -> None:
+    np.savez(tmp_path / "real.npz", images=np.random.default_rng(0).integers(0, 256, (16, 16, 16, 3), np.uint8))
+    data = str(tmp_path / "real.npz")
+    vgg, squeeze = (str(weights[setting]) for setting in ("perceptual_weights", "squeezenet_weights"))
+    result = compare_data(data, data, "squeezenet1_1", "cpu", False, 16, squeezenet_weights=squeeze)
+    assert result.rows["fake"]["fd_squeezenet1_1"] > 0 and "its last 512 features" in str(result.definitions)
+    with pytest.raises(ConfigError, match="--perceptual-weights: not for --features classifier; give --features vgg34"):
+        compare_data(data, data, "classifier", "cpu", False, perceptual_weights=vgg)
 
 
 def test_figures_are_those_of_items_that_pass_for_samples(stub: None) -> None:

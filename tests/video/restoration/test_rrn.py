@@ -178,6 +178,7 @@ def test_without_a_second_stage_there_is_no_discriminator(photos: Path) -> None:
         ({"crop": 40}, "crop 40: expected a multiple of 16"),
         ({"shift": 16}, "shift 16: not of films; leave it out"),
         ({"gradient_weight": 1.0}, r"gradient_weight 1\.0: not of films"),
+        ({"grid_weight": 1.0}, r"grid_weight 1\.0: not of films"),
         ({"low": "x"}, "low x: not of films"),
         ({"discriminator_width": 6}, "discriminator_width 6: expected a multiple of 4"),
         ({"degradation": "bicubic"}, "degradation"),
