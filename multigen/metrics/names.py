@@ -56,8 +56,8 @@ HIGHER = (
 )
 """Prefixes of metrics for which lower, or higher, is better. Neither holds where the value of real
 data is best (memorisation, variety, density, detail, saturation, seam, self-BLEU, seq_rep, distinct
-and unique texts, grammar_bits), for d_overfit, which describes D, and for confident, which rises when
-all samples are alike."""
+and unique texts, grammar_bits), for d_overfit, which describes D, and for confident, which rises
+when all samples are alike."""
 HEADLINES = (
     *("psnr", "efficientnet_lite0", "class_kept"),
     *("ungrammatical", "nll_oracle", "lm_score", "nll_test", "divergence_bits"),

@@ -118,9 +118,9 @@ def change(rows: Mapping[str, Mapping[str, float]]) -> str:
 
 
 def continuations(evaluator: Evaluator, G: Generator | None, prompt: int) -> dict[str, float]:
-    """ROUGE, BLEU and similarity of continuations by G of the first `prompt` tokens of test texts, against the
-    true continuations; without G, of the shuffled words (or characters) of other test texts: the
-    baseline."""
+    """ROUGE, BLEU and similarity of continuations by G of the first `prompt` tokens of test texts,
+    against the true continuations; without G, of the shuffled words (or characters) of other test
+    texts: the baseline."""
     corpus, info = evaluator.corpus, evaluator.info
     test = corpus.test[token_mask(corpus.test, info.last).sum(1) > prompt + 1][:PROMPTED]
     truth = corpus.texts(test[:, prompt:])
