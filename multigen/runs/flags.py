@@ -68,7 +68,7 @@ GROUPS = {
     "networks": (
         *("generator", "network", "pretrained", "lora_rank", "latent", "width", "max_channels", "layers", "blocks"),
         *("expansion", "mapping_layers", "residual", "deviation", "style_mixing"),
-        *("growth", "unshuffle", "group", "patch", "embedding", "heads", "filters", "dropout", "maxout"),
+        *("growth", "unshuffle", "group", "patch", "embedding", "heads", "filters", "norm", "dropout", "maxout"),
         *("upsample", "halvings", "recurrent", "positions", "post_filter", "hop", "n_fft", "bands"),
         *(
             "input_size",
