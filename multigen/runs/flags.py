@@ -68,7 +68,20 @@ GROUPS = {
     "networks": (
         *("generator", "network", "pretrained", "lora_rank", "latent", "width", "max_channels", "layers", "blocks"),
         *("expansion", "mapping_layers", "residual", "deviation", "style_mixing"),
-        *("growth", "unshuffle", "group", "patch", "embedding", "heads", "filters", "norm", "dropout", "maxout"),
+        *(
+            "growth",
+            "unshuffle",
+            "group",
+            "patch",
+            "embedding",
+            "heads",
+            "slots",
+            "filters",
+            "representations",
+            "norm",
+            "dropout",
+            "maxout",
+        ),
         *("upsample", "halvings", "recurrent", "positions", "post_filter", "hop", "n_fft", "bands"),
         *(
             "input_size",
@@ -99,6 +112,7 @@ GROUPS = {
             "temperature",
         ),
         *("ping_pong_weight", "reconstruction", "reconstruction_weight"),
+        *("beta", "schedule", "schedule_steps"),
         *("baseline", "scale_rewards", "kl", "discount", "rollouts", "follow", "weight_decay"),
     ),
     "optimisation": (
