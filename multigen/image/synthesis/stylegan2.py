@@ -219,9 +219,9 @@ class Generator(nn.Module):
         """z (B, latent), label (B,) -> w (B, styles, latent), the same for all layers.
 
         Args:
-            truncation: psi: the distance of w to its mean, of the class or cluster if any, or to the
-                nearest centre, is multiplied by it (Karras et al. 2019, arXiv:1812.04948, appendix
-                B).
+            truncation: psi: the distance of w to its mean, of the class or cluster if any, or to
+                the nearest centre, is multiplied by it (Karras et al. 2019, arXiv:1812.04948,
+                appendix B).
         """
         w = self.map(z, label)
         if truncation != 1:
