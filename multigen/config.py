@@ -178,8 +178,6 @@ class Run(Settings):
 
 FREE = {"out", "minutes", "most_minutes", "workers", "keep", "tensorboard", "data_license", "resume", "start"}
 """Options of a run that a resume may change: they do not affect the results."""
-
-
 BELOW_ONE = 1 - 1e-6
 """Upper limit of Adam's betas: at 1 the moment estimates would never change, and torch refuses
 it."""
@@ -187,8 +185,9 @@ it."""
 
 LARGEST = {
     "width": 1 << 16, "discriminator_width": 1 << 16, "spectral_width": 1 << 16, "max_channels": 1 << 16, "group": 1 << 16,
-    "latent": 1 << 16, "embedding": 1 << 16, "discriminator_embedding": 1 << 16, "heads": 1 << 12, "expansion": 1 << 12,
-    "size": 1 << 14, "crop": 1 << 14, "length": 1 << 24, "rate": 768_000, "post_filter": 1 << 20, "spectra": 1 << 20,
+    "latent": 1 << 16, "embedding": 1 << 16, "discriminator_embedding": 1 << 16, "heads": 1 << 12, "slots": 1 << 12,
+    "expansion": 1 << 12, "size": 1 << 14, "crop": 1 << 14, "length": 1 << 24, "rate": 768_000, "post_filter": 1 << 20,
+    "spectra": 1 << 20,
 }  # fmt: skip
 """Setting -> maximum in every method, since configurations may come from others."""
 

@@ -179,11 +179,26 @@ def read_result(path: Path) -> dict[str, Any]:
             "rows": {row: {m: float(v) for m, v in result.items()} for row, result in content["rows"].items()},
             "seeds": list(content["seeds"]),
             "seconds": float(content["seconds"]),
+            **({"curves": [_curve(each) for each in content["curves"]]} if "curves" in content else {}),
         }
     except (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
         raise DataError(
             f"{path} cannot be read as a result ({error!r}); write it with: multigen bench RECIPE"
         ) from error
+
+
+def _curve(content: dict[str, Any]) -> dict[str, Any]:
+    """A checked curve of a result: as many values as seconds."""
+    numbers = {name: [float(x) for x in content[name]] for name in ("seconds", "values")}
+    if len(numbers["seconds"]) != len(numbers["values"]):
+        raise ValueError("a curve has other numbers of seconds and of values")
+    return {
+        **content,
+        **numbers,
+        "row": str(content["row"]),
+        "metric": str(content["metric"]),
+        "seed": int(content["seed"]),
+    }
 
 
 def minutes(recipe: Recipe, content: dict[str, Any]) -> float:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from multigen.bench.curves import SHARES, Curves, curves_of, drawing, reached
 from multigen.bench.recipe import Figure, Recipe, figures, read_recipe, read_result
 from multigen.catalogue import METHODS, MODALITIES, heading
 from multigen.console import markdown, show
@@ -70,6 +71,11 @@ of two.
 
 This file is generated: do not edit. `multigen bench recipes/*.toml --page docs/results.md` writes
 it from `recipes/results/*.json`; `multigen bench recipes/NAME.toml` measures a benchmark again."""
+CURVES = (
+    "The metric that selects the best checkpoint, on the validation items, against the training time of the machine that each "
+    "benchmark names below; a line for each seed. The tables have the best value by a tenth, a fifth, half and the whole of it, "
+    "means over seeds. Metrics of a classifier depend on the size of images, for which one is trained."
+)
 
 
 @dataclass(frozen=True)
@@ -92,7 +98,7 @@ class Benchmark:
 
 def write_pages(file: Path, recipes: Sequence[Path], out: Path | None = None, overwrite: bool = False) -> None:
     """Writes the page of these recipes to `file`, and one page per recipe into the folder beside it
-    that has its name.
+    that has its name, with the images of curves.
 
     Args:
         recipes: TOML files.
@@ -106,21 +112,24 @@ def write_pages(file: Path, recipes: Sequence[Path], out: Path | None = None, ov
         for path, text in files.items():
             path.parent.mkdir(parents=True, exist_ok=True)
             write_whole(path, text)
-    show(f"{file} and {len(texts) - 1} pages in {file.with_suffix('')} written")
+    images = sum(name.endswith(".svg") for name in texts)
+    drawn = f" and {images} images" if images else ""
+    show(f"{file} and {len(texts) - 1 - images} pages{drawn} in {file.with_suffix('')} written")
 
 
 def pages(recipes: Sequence[Path], out: Path | None = None, folder: str = "results") -> dict[str, str]:
-    """The overview page, named "", and the pages of single benchmarks, FOLDER/NAME.md, to which it
-    links.
+    """The overview page, named "", the pages of single benchmarks, FOLDER/NAME.md, to which it
+    links, and the images of their curves, FOLDER/GROUP-METRIC.svg.
 
     Raises ConfigError and DataError for recipes and results that cannot be read.
     """
     result = [_read(path, out) for path in sorted(recipes, key=lambda path: path.stem)]
-    parts = [INTRODUCTION]
+    images: dict[str, str] = {}
+    parts = [INTRODUCTION, *_curves([b for b in result if b.ran], folder, images)]
     for modality in MODALITIES.values():
         ours = [b for b in result if METHODS[b.recipe.method].modality == modality.name]
         parts += [f"## {modality.title}", *_modality(ours, folder)] if ours else []
-    return {"": "\n\n".join(parts) + "\n", **{f"{folder}/{b.path.stem}.md": _page(b) for b in result}}
+    return {"": "\n\n".join(parts) + "\n", **{f"{folder}/{b.path.stem}.md": _page(b) for b in result}, **images}
 
 
 def _read(path: Path, out: Path | None) -> Benchmark:
@@ -129,6 +138,32 @@ def _read(path: Path, out: Path | None) -> Benchmark:
 
 
 # ---------------------------------------------------------------------------------------------------- the page
+
+
+def _curves(benchmarks: Sequence[Benchmark], folder: str, images: dict[str, str]) -> Iterator[str]:
+    """An image and a table for each group of recipes, GROUP-METHOD, and metric that selects their
+    checkpoints, of two or more curves; adds the images to `images`."""
+    groups: dict[tuple[str, str], Curves] = {}
+    for b in benchmarks:
+        group = b.path.stem.removesuffix(f"-{b.recipe.method}")
+        for metric, curves in curves_of(b.content, b.recipe.method).items() if group != b.path.stem else ():
+            groups.setdefault((group, metric), {}).update(curves)
+    groups = {key: curves for key, curves in groups.items() if len(curves) > 1}
+    if groups:
+        yield f"## Distance against minutes\n\n{_wrapped(CURVES)}"
+    for (group, metric), curves in groups.items():
+        name = f"{folder}/{group}-{metric.replace('/', '-')}.svg"
+        images[name] = drawing(curves, metric)
+        yield f"![{escaped(group)}: {code(metric)} against minutes]({quote(name)})"
+        lines = [
+            (escaped(label), *(_reached(seeds, metric, share) for share in SHARES)) for label, seeds in curves.items()
+        ]
+        yield markdown(lines, (escaped(group), *(f"{share:.0%}" for share in SHARES)))
+
+
+def _reached(curves: Mapping[int, list[tuple[float, float]]], metric: str, share: float) -> str:
+    value = reached(curves, metric, share)
+    return "-" if value is None else number(value)
 
 
 def _modality(benchmarks: Sequence[Benchmark], folder: str) -> Iterator[str]:

@@ -128,6 +128,7 @@ METHODS = {
         Method("projected", "image-synthesis"),
         Method("seqgan", "text-synthesis"),
         Method("scratchgan", "text-synthesis"),
+        Method("relgan", "text-synthesis"),
         Method("wavegan", "audio-synthesis"),
         Method("specgan", "audio-synthesis"),
         Method("vocoder", "vocoding"),

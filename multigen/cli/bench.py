@@ -225,11 +225,18 @@ def _trained(path: Path, recipe: Recipe, device: str, folder: str, resume: bool,
 
 
 def merged(contents: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """Merges the results of several variants: rows as NAME/ROW, those of real data once."""
+    """Merges the results of several variants: rows and curves as NAME/ROW, those of real data
+    once."""
     rows: dict[str, dict[str, float]] = {}
     for name, content in contents.items():
         rows |= {f"{name}/{row}" if name and not real(row) else row: v for row, v in content["rows"].items()}
     first = next(iter(contents.values()))
     definitions = {metric: text for content in contents.values() for metric, text in content["definitions"].items()}
     seconds = round(sum(content["seconds"] for content in contents.values()), 1)
-    return {**first, "seconds": seconds, "definitions": definitions, "rows": rows}
+    result = {**first, "seconds": seconds, "definitions": definitions, "rows": rows}
+    curves = [
+        curve | {"row": f"{name}/{curve['row']}" if name else curve["row"]}
+        for name, content in contents.items()
+        for curve in content.get("curves", [])
+    ]
+    return result | ({"curves": curves} if curves else {})

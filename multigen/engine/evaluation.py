@@ -82,6 +82,8 @@ class RunInfo:
     """fp32, bf16, ..."""
     seconds: float
     """Training time so far, resumes included."""
+    selected: Mapping[str, str] = field(default_factory=dict)
+    """Stage -> the validation metric that selects its best checkpoint, where there is one."""
 
 
 def mean_and_std(evaluations: Sequence[Evaluation]) -> Evaluation:

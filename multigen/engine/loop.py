@@ -375,7 +375,7 @@ class Loop:
         self.state.scalars |= {f"validation/{name}": value for name, value in metrics.items()}
         self._call("on_evaluate", metrics)
         if metrics:
-            self.log.event(self.step, validation=metrics)
+            self.log.event(self.step, validation=metrics, seconds=round(self.state.scalars["seconds"], 1))
         until, best, stage = self.stage.until, self.stage.best, self.stage.name
         if (tracks := until or best) is None:
             return False

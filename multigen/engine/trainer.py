@@ -393,8 +393,8 @@ class Trainer(Loop, Generic[C]):
 
     def run_info(self) -> RunInfo:
         """Facts about this run that records state."""
-        steps = {stage.name: stage.steps for stage in self.plan}
-        return RunInfo(self.name, self.run.seed, steps, self.precision, self.state.scalars["seconds"])
+        steps, best = {s.name: s.steps for s in self.plan}, {s.name: s.best.metric for s in self.plan if s.best}
+        return RunInfo(self.name, self.run.seed, steps, self.precision, self.state.scalars["seconds"], best)
 
 
 setattr(Trainer.__init__, "__signature__", signature_for(Trainer.__init__, Settings))  # noqa: B010

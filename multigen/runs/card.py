@@ -55,7 +55,7 @@ class Card(Callback):
     def on_evaluation(self, trainer: Trainer[Any], evaluation: Evaluation) -> None:
         if rank() == 0:
             with writing_evaluation(trainer.folder) as path:
-                write_json(path, record(evaluation, [trainer.run_info()]))
+                write_json(path, record(evaluation, [trainer.run_info()], [trainer.folder]))
             _write(gather(trainer.folder))
 
 

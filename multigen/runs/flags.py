@@ -68,7 +68,20 @@ GROUPS = {
     "networks": (
         *("generator", "network", "pretrained", "lora_rank", "latent", "width", "max_channels", "layers", "blocks"),
         *("expansion", "mapping_layers", "residual", "deviation", "style_mixing"),
-        *("growth", "unshuffle", "group", "patch", "embedding", "heads", "filters", "dropout", "maxout"),
+        *(
+            "growth",
+            "unshuffle",
+            "group",
+            "patch",
+            "embedding",
+            "heads",
+            "slots",
+            "filters",
+            "representations",
+            "norm",
+            "dropout",
+            "maxout",
+        ),
         *("upsample", "halvings", "recurrent", "positions", "post_filter", "hop", "n_fft", "bands"),
         *(
             "input_size",
@@ -99,6 +112,7 @@ GROUPS = {
             "temperature",
         ),
         *("ping_pong_weight", "reconstruction", "reconstruction_weight"),
+        *("beta", "schedule", "schedule_steps"),
         *("baseline", "scale_rewards", "kl", "discount", "rollouts", "follow", "weight_decay"),
     ),
     "optimisation": (
@@ -107,7 +121,7 @@ GROUPS = {
         *("pretrain_steps", "pretrain_lr", "constant_lr", "mle_steps", "mle_lr", "patience", "begin_from"),
         *("l1_steps", "discriminator_steps", "control_steps", "negatives", "refill"),
     ),
-    "evaluation": ("samples", "features", "keep_discriminator", "lm_steps", "prompt"),
+    "evaluation": ("samples", "features", "keep_discriminator", "truncation_centres", "lm_steps", "prompt"),
 }
 """Settings by group. A user's own method's settings outside all groups are shown as `other`."""
 NAMES = {"start": "from"}

@@ -17,15 +17,21 @@ import torch
 
 from multigen.console import counted, shell_word
 from multigen.engine.evaluation import Evaluation, RunInfo
+from multigen.runs.plots import thinned
+from multigen.storage.files import read_log
 from multigen.version import __version__
 
-__all__ = ["beginning", "not_run", "program", "record"]
+__all__ = ["beginning", "not_run", "program", "record", "validation_curves"]
+
+POINTS = 100  # maximum of a curve, about
 
 
-def record(evaluation: Evaluation, runs: Sequence[RunInfo]) -> dict[str, Any]:
-    """The content of evaluation.json for the runs of one configuration, one run per seed."""
+def record(evaluation: Evaluation, runs: Sequence[RunInfo], folders: Sequence[Path] = ()) -> dict[str, Any]:
+    """The content of evaluation.json for the runs of one configuration, one run per seed, in these
+    folders."""
     first = runs[0]
     began = beginning(first)
+    curves = [curve for run, folder in zip(runs, folders, strict=False) for curve in validation_curves(run, folder)]
     return {
         "method": first.method,
         "status": "ok",
@@ -40,7 +46,28 @@ def record(evaluation: Evaluation, runs: Sequence[RunInfo]) -> dict[str, Any]:
         "definitions": evaluation.definitions,
         "rows": evaluation.rows,
         **({"remarks": evaluation.remarks} if evaluation.remarks else {}),
+        **({"curves": curves} if curves else {}),
     }
+
+
+def validation_curves(run: RunInfo, folder: Path) -> list[dict[str, Any]]:
+    """Of each stage whose best checkpoint a metric selects: that metric on the validation items
+    against training time, from metrics.jsonl; at most about `POINTS` points."""
+    stage, curves = next(iter(run.steps), ""), dict[str, list[tuple[float, float]]]()
+    for line in read_log(folder / "metrics.jsonl")[0]:
+        stage, values = line.get("stage", stage), line.get("validation", {})
+        if (metric := run.selected.get(stage)) in values and "seconds" in line:
+            curves.setdefault(stage, []).append((line["seconds"], values[metric]))
+    return [
+        {
+            "row": stage,
+            "seed": run.seed,
+            "metric": run.selected[stage],
+            "seconds": [seconds for seconds, _ in thinned(points, POINTS)],
+            "values": [value for _, value in thinned(points, POINTS)],
+        }
+        for stage, points in curves.items()
+    ]
 
 
 def beginning(run: RunInfo) -> dict[str, Any]:

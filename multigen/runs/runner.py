@@ -222,7 +222,7 @@ def _train_seeds(
         folder, evaluation = folder.parent, mean_and_std([t.evaluation for t in trainers])
         if rank() == 0:
             with writing_evaluation(folder) as path:
-                write_json(path, record(evaluation, [t.run_info() for t in trainers]))
+                write_json(path, record(evaluation, [t.run_info() for t in trainers], [t.folder for t in trainers]))
             _report(folder)
     with lost_ranks(lambda: f"its results are in {folder}"):
         barrier()

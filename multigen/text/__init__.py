@@ -6,10 +6,13 @@ from multigen.catalogue import lazy
 
 # catalogue: methods
 if TYPE_CHECKING:
+    from multigen.text.synthesis.relgan import RelGANConfig, RelGANTrainer
     from multigen.text.synthesis.scratchgan import ScratchGANConfig, ScratchGANTrainer
     from multigen.text.synthesis.seqgan import SeqGANConfig, SeqGANTrainer
 
 __all__ = [
+    "RelGANConfig",
+    "RelGANTrainer",
     "ScratchGANConfig",
     "ScratchGANTrainer",
     "SeqGANConfig",

@@ -1,4 +1,5 @@
-"""Autoregressive sampling (temperature, top-k, nucleus), and log-probabilities of sequences."""
+"""Autoregressive sampling (temperature, top-k, nucleus), log-probabilities of sequences, and their
+differentiable relaxation."""
 
 import torch
 from torch import Tensor
@@ -7,11 +8,23 @@ from multigen.errors import ConfigError
 from multigen.losses.adversarial import at_least_float32
 from multigen.text.networks.generators import Generator
 
-__all__ = ["draw", "draw_next", "gather_log_probs", "log_probs", "rows_within", "sample", "token_mask", "truncated"]
+__all__ = [
+    "draw",
+    "draw_next",
+    "gather_log_probs",
+    "log_probs",
+    "relaxed",
+    "rows_within",
+    "sample",
+    "token_mask",
+    "truncated",
+]
 
 ROWS = 128  # whose logits are computed at a time
 LOGITS = 1 << 29
 """Bytes that the logits of the texts read at a time may take."""
+SMALLEST = 1e-30
+"""In place of a uniform number 0, whose logarithm is infinite."""
 
 
 def rows_within(tokens: int, length: int, most: int) -> int:
@@ -151,3 +164,29 @@ def gather_log_probs(logits: Tensor, tokens: Tensor) -> Tensor:
     """log p of each token (B, T) by logits (B, T, V), nats; (B, T), differentiable, in float32 at
     least."""
     return at_least_float32(logits).log_softmax(-1).gather(2, tokens[:, :, None])[:, :, 0]
+
+
+def relaxed(logits: Tensor, tokens: Tensor, uniform: Tensor, beta: float) -> Tensor:
+    """The Gumbel softmax of sampled tokens: softmax(beta (logits + g)), a differentiable stand-in
+    for their one-hot vectors, (B, T, V), in float32 at least.
+
+    g are Gumbel numbers given that the token is the one where logits + g is largest, so (token, g)
+    has the distribution of the Gumbel-max trick (Maddison et al. 2014, arXiv:1411.0030; Jang et al.
+    2017 and Maddison et al. 2017 for the relaxation). With E = exp(-logits - g) it is a race of
+    clocks that ring after exponential times at the rates p: the winner's time has rate 1, and those
+    of the others, which have no memory, count from there.
+
+    Args:
+        logits: (B, T, V), those that the tokens were drawn by.
+        tokens: (B, T).
+        uniform: (B, T, V) in [0, 1).
+        beta: inverse temperature; large: nearly one-hot.
+    """
+    logits, winner = at_least_float32(logits), tokens[:, :, None]
+    with torch.no_grad():
+        log_p = logits.log_softmax(-1)
+        waiting = -uniform.clamp(min=SMALLEST).log()
+        first = waiting.gather(2, winner)
+        times = (first + waiting / log_p.exp()).scatter(2, winner, first)
+        noise = -times.log() - log_p
+    return (beta * (logits + noise)).softmax(-1)

@@ -96,6 +96,14 @@ def test_what_is_missed_ends_with_1(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert json.loads((tmp_path / "there" / "mine.json").read_text())["status"] == "ok"  # measured all the same
 
 
+def test_variants_bring_their_curves() -> None:
+    content = {"rows": {"s/best": {"fd": 1.0}}, "definitions": {"fd": "d"}, "seconds": 1.0}
+    drawn = {"row": "s", "seed": 0, "metric": "fd", "seconds": [1.0], "values": [2.0]}
+    result = merged({"a": content | {"curves": [drawn]}, "b": content})
+    assert result["curves"] == [drawn | {"row": "a/s"}]
+    assert "curves" not in merged({"a": content}) and merged({"": content | {"curves": [drawn]}})["curves"] == [drawn]
+
+
 def test_without_a_gpu_the_result_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -390,6 +390,7 @@ def test_both_ranks_log_what_one_process_logs(two: Path, tmp_path: Path, case: s
     for a, b in zip(one, both, strict=True):
         assert a.pop("items_per_second", 0) >= 0
         assert b.pop("items_per_second", 0) >= 0
+        assert a.pop("seconds", 0) >= 0 <= b.pop("seconds", 0)
         assert a.keys() == b.keys()
         for name in a:
             assert b[name] == (a[name] if isinstance(a[name], str) else pytest.approx(a[name], rel=1e-6)), name

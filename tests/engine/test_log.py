@@ -120,7 +120,9 @@ def test_a_resumed_run_writes_the_lines_of_one_never_stopped(tmp_path: Path, end
     with pytest.raises(PowerCut):
         Counted(ToyConfig(steps=9), run("cut"), [Crash(end)]).fit()
     Counted(ToyConfig(steps=9), resumed(run("cut"))).fit()
-    result = [[line | {"items_per_second": 0} for line in lines(tmp_path / name)] for name in ("whole", "cut")]
+    result = [
+        [line | {"items_per_second": 0, "seconds": 0} for line in lines(tmp_path / name)] for name in ("whole", "cut")
+    ]
     assert result[0] == result[1]
     assert [line["step"] for line in result[0]] == [3, 6, 9, 11]
 
@@ -145,7 +147,9 @@ def test_lines_before_a_rollback_stay_in_a_resume_after_it(tmp_path: Path) -> No
     with pytest.raises(PowerCut):
         Thrice(ToyConfig(steps=8), run("cut"), [AtStep(crash)]).fit()
     Thrice(ToyConfig(steps=8), resumed(run("cut"))).fit()
-    result = [[line | {"items_per_second": 0} for line in lines(tmp_path / name)] for name in ("whole", "cut")]
+    result = [
+        [line | {"items_per_second": 0, "seconds": 0} for line in lines(tmp_path / name)] for name in ("whole", "cut")
+    ]
     assert result[0] == result[1]
     assert [line["step"] for line in result[0] if "rollback" in line] == [3, 3]
 

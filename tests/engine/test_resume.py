@@ -40,7 +40,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def logged(run: Run) -> list[dict[str, Any]]:
     """All but the speed."""
-    return [{k: v for k, v in line.items() if k != "items_per_second"} for line in lines(run.out)]
+    return [{k: v for k, v in line.items() if k not in ("items_per_second", "seconds")} for line in lines(run.out)]
 
 
 @pytest.mark.parametrize(("workers", "precision"), few(product([0, 2], ["fp32", "bf16"]), (0, "fp32"), (2, "bf16")))

@@ -19,6 +19,7 @@ SHORTER: dict[str, dict[str, int]] = {
     "denoise": {"pretrain_steps": 16},
     "seqgan": {"mle_steps": 9},
     "scratchgan": {"mle_steps": 9},
+    "relgan": {"mle_steps": 16},
     "pix2pix": {"steps": 5},
     "cyclegan": {"steps": 5},
     "cut": {"steps": 12},

@@ -17,6 +17,7 @@ from multigen.runs import record as records
 from multigen.runs.record import not_run, record
 from multigen.storage.files import from_json, write_json
 from tests.engine.toys import Numbers, ToyConfig
+from tests.runs.test_schema import faults
 from tests.tiny import KEYS
 
 
@@ -116,6 +117,26 @@ def test_a_record_states_the_runs_of_all_seeds(monkeypatch: pytest.MonkeyPatch) 
     assert content["command"].endswith(" tiny") and content["machine"].endswith(", fp32")
     remarked = record(Evaluation(remarks={"verdict": "none"}), runs)
     assert list(remarked) == [*KEYS, "remarks"] and remarked["remarks"] == {"verdict": "none"}
+
+
+def test_a_record_keeps_what_selected_checkpoints_against_time(tmp_path: Path) -> None:
+    lines = [
+        {"step": 5, "stage": "first", "G/loss": 1.0, "items_per_second": 9.0},
+        {"step": 5, "validation": {"psnr": 1.0}, "seconds": 1.0},
+        {"step": 9, "stage": "second", "G/loss": 1.0, "items_per_second": 9.0},
+        {"step": 9, "validation": {"fd": 3.0, "d_overfit": 0.0}, "seconds": 2.5},
+        {"step": 10, "validation": {"d_overfit": 0.0}, "seconds": 3.0},
+        {"step": 12, "validation": {"fd": 2.0, "d_overfit": 0.0}, "seconds": 4.0},
+        {"step": 13, "validation": {"fd": 2.0}},  # of an earlier version, which noted no times
+    ]
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    run = RunInfo("gan", 7, {"first": 5, "second": 9}, "fp32", 4.0, {"second": "fd"})
+    content = record(Evaluation({"real": {"fd": 0.5}}, {"fd": "a distance"}), [run], [tmp_path])
+    assert content["curves"] == [
+        {"row": "second", "seed": 7, "metric": "fd", "seconds": [2.5, 4.0], "values": [3.0, 2.0]}
+    ]
+    assert faults(content) == []
+    assert "curves" not in record(Evaluation(), [run])
 
 
 def test_git_is_asked_once_per_process(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -192,6 +192,8 @@ CASES: dict[str, tuple[Maker, str]] = {
     "layers of an LSTM": (own("seqgan", values={"layers": 1000}), "more layers than"),
     "heads": (own("seqgan", values={"heads": 10**9}, network="transformer"), "heads 1000000000: expected at most 4096"),
     "embedding": (own("scratchgan", values={"embedding": 10**9}), "embedding 1000000000: expected at most 65536"),
+    "slots": (own("relgan", values={"slots": 10**9}), "slots 1000000000: expected at most 4096"),
+    "width of a relational memory": (own("relgan", values={"width": 1 << 16}), "has shape"),
     "blocks of SRGAN": (own("srgan", values={"blocks": 10**7}), "blocks 10000000"),
     "fewer blocks": (own("srgan", values={"blocks": 1000}), "more layers than"),
     "scale": (own("srgan", values={"scale": 10**9}), "scale 1000000000"),

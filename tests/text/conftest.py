@@ -41,14 +41,14 @@ def data(tmp_path: Path) -> str:
 @pytest.fixture
 def seen(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Tensor, Tensor, Tensor]]:
     """(log p, advantages, mask) of each policy gradient."""
-    from multigen.text.synthesis import base
+    from multigen.text.synthesis import policy
 
     calls: list[tuple[Tensor, Tensor, Tensor]] = []
-    true = base.policy_gradient
+    true = policy.policy_gradient
 
     def policy_gradient(log_p: Tensor, advantages: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         calls.append((log_p, advantages, mask))
         return true(log_p, advantages, mask)
 
-    monkeypatch.setattr(base, "policy_gradient", policy_gradient)
+    monkeypatch.setattr(policy, "policy_gradient", policy_gradient)
     return calls

@@ -9,7 +9,7 @@ import torch
 
 import multigen
 from multigen.errors import ConfigError, DataError
-from multigen.recipes import scratchgan, seqgan
+from multigen.recipes import relgan, scratchgan, seqgan
 from multigen.runs.runner import main
 from multigen.text.datasets import open_corpus
 from multigen.text.inspection import inspect_texts
@@ -21,9 +21,9 @@ from tests.data.suggestions import configured, facts
 
 SAID = {"animals": [f"the {a} saw the {b}" for a in ("fox", "hen", "owl", "cat") for b in ("cow", "ram", "sow", "ox")]}
 SAID["weather"] = [f"rain fell in {m} {n}" for m in ("may", "june", "july", "march") for n in range(4)]
-FLAGS = "--length 8 --embedding 8 --width 32 --batch 16 --samples 20 --tokenizer words --negatives 16 --refill 4"
-FLAGS += " --mle-steps 100 --mle-lr 3e-2 3e-2 --lr 1e-5 --discriminator-steps 2 --control-steps 1 --steps 1"
-FLAGS += " --critic-steps 1 --lm-steps 2 --device cpu --precision fp32"
+FLAGS = "--length 8 --embedding 8 --width 32 --batch 16 --samples 20 --tokenizer words"
+FLAGS += " --mle-steps 100 --mle-lr 3e-2 3e-2 --lr 1e-5 --discriminator-steps 2 --steps 1 --critic-steps 1"
+FLAGS += " --lm-steps 2 --device cpu --precision fp32"
 
 
 @pytest.fixture
@@ -78,13 +78,20 @@ def test_inspect_lists_the_classes(folders: Path, table: Path, capsys: pytest.Ca
     assert "2 by topic: animals (16), weather (16)" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("recipe", few([seqgan, scratchgan], seqgan), ids=["seqgan", "scratchgan"])
+POLICY = "--negatives 16 --refill 4 --control-steps 1"
+OWN: dict[Any, str] = {
+    seqgan: f"{POLICY} --rollouts 2 --filters 1 4 2 4",
+    scratchgan: POLICY,
+    relgan: "--filters 1 4 2 4",
+}
+
+
+@pytest.mark.parametrize("recipe", few(OWN, seqgan), ids=["seqgan", "scratchgan", "relgan"])
 def test_a_class_is_learned_and_asked_for(
     recipe: Any, folders: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = tmp_path / "run"
-    more = ["--rollouts", "2", "--filters", "1", "4", "2", "4"] if recipe is seqgan else []
-    words = ["tiny", *FLAGS.split(), *more, "--data", folders, "--conditional", "--out", run]
+    words = ["tiny", *FLAGS.split(), *OWN[recipe].split(), "--data", folders, "--conditional", "--out", run]
     assert tiny._run(lambda: main(recipe.TRAINER, recipe.PRESETS), words) == 0
     rows = json.loads((run / "evaluation.json").read_text())["rows"]
     assert 0.5 < rows["real"]["class_accuracy"] <= 1 and 0 <= rows["mle/best"]["class_accuracy"] <= 1

@@ -35,6 +35,10 @@ class GANConfig(ImageSynthesisConfig):
     """What G minimises: -log D(G(z)) (end of section 3), or log(1 - D(G(z))) (equation 1)."""
     maxout: bool = False
     """Maxout and dropout in D, momentum in place of Adam, as in the paper."""
+    norm: bool = False
+    """Batch norm in the hidden layers of G."""
+    dropout: float = 0.0
+    """Share of the hidden units of D that are left out in training."""
     lr: float = 2e-4
     """Learning rate (.1 in the paper, with momentum)."""
     betas: tuple[float, float] = (0.5, 0.999)
@@ -52,18 +56,14 @@ PRESETS = {
 class Generator(nn.Module):
     """z (B, latent), label (B,) -> image (B, channels, size, size) in -1..1."""
 
-    def __init__(self, latent: int, width: int, size: int, channels: int, classes: int = 0):
+    def __init__(self, latent: int, width: int, size: int, channels: int, classes: int = 0, norm: bool = False):
         super().__init__()
         self.classes = classes
-        self.layers = nn.Sequential(
-            nn.Linear(latent + classes, width),
-            nn.ReLU(),
-            nn.Linear(width, width),
-            nn.ReLU(),
-            nn.Linear(width, channels * size * size),
-            nn.Tanh(),
-            nn.Unflatten(1, (channels, size, size)),
-        )
+        layers: list[nn.Module] = []
+        for before in (latent + classes, width):
+            layers += [nn.Linear(before, width), *([nn.BatchNorm1d(width)] if norm else []), nn.ReLU()]
+        layers += [nn.Linear(width, channels * size * size), nn.Tanh(), nn.Unflatten(1, (channels, size, size))]
+        self.layers = nn.Sequential(*layers)
 
     def forward(self, z: Tensor, label: Tensor | None = None) -> Tensor:
         return self.layers(with_class(z, label, self.classes))
@@ -84,7 +84,9 @@ class Maxout(nn.Module):
 class Discriminator(nn.Module):
     """image (B, channels, size, size) in -1..1, label (B,) -> logit (B,)."""
 
-    def __init__(self, width: int, size: int, channels: int, classes: int = 0, maxout: bool = False):
+    def __init__(
+        self, width: int, size: int, channels: int, classes: int = 0, maxout: bool = False, dropout: float = 0.0
+    ):
         super().__init__()
         inputs = channels * size * size
         if maxout:  # 240 units of 5 pieces, dropout of half of them, and of a fifth of the image
@@ -92,7 +94,9 @@ class Discriminator(nn.Module):
             layers.append(nn.Dropout(0.5))
             width = 240
         else:
-            layers = [nn.Linear(inputs, width), nn.LeakyReLU(0.2), nn.Linear(width, width), nn.LeakyReLU(0.2)]
+            layers = []
+            for before in (inputs, width):
+                layers += [nn.Linear(before, width), nn.LeakyReLU(0.2), *([nn.Dropout(dropout)] if dropout else [])]
         self.layers = nn.Sequential(nn.Flatten(), *layers)
         self.head = ProjectionHead(width, classes)
 
@@ -106,10 +110,10 @@ class GANTrainer(ImageSynthesisTrainer[GANConfig]):
     name = "gan"
 
     def generator(self) -> Generator:
-        return Generator(self.config.latent, self.config.width, *self.shape)
+        return Generator(self.config.latent, self.config.width, *self.shape, self.config.norm)
 
     def discriminator(self) -> Discriminator:
-        return Discriminator(self.config.width, *self.shape, self.config.maxout)
+        return Discriminator(self.config.width, *self.shape, self.config.maxout, self.config.dropout)
 
     def optimisers(self) -> Optimiser:
         c = self.config

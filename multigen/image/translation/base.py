@@ -210,22 +210,32 @@ class ImageTranslationTrainer(TranslationTrainer[C]):
         return definitions(self.distances)
 
     def compare(self, translators: Mapping[str, Translate], items: DomainSet, path: Path) -> None:
-        inputs = items.inputs[:ROWS]
+        inputs, truth = _shown(items)
         columns = {name: [translate(image) for image in inputs] for name, translate in translators.items()}
-        self._write({**columns, **({"truth": items.targets[:ROWS]} if items.paired else {})}, path)
+        self._write(columns | truth, path)
 
     def show(self, translator: Any, items: DomainSet, path: Path) -> None:
         """A, B(A), and the truth, where there is one, else A(B(A)), where both directions are
         trained."""
         ways: dict[str, Translator] = {way: translator.turned(way) for way in translator.networks}
-        (first, second), inputs = self.config.direction, items.inputs[:ROWS]
+        (first, second), (inputs, truth) = self.config.direction, _shown(items)
         there = [ways[self.config.direction](image) for image in inputs]
         columns = {first: inputs, f"{second}({first})": there}
         if other(self.config.direction) in ways:
             back = ways[other(self.config.direction)]
             columns[f"{first}({second}({first}))"] = [back(image) for image in there]
-        self._write({**columns, **({"truth": items.targets[:ROWS]} if items.paired else {})}, path)
+        self._write(columns | truth, path)
 
     def _write(self, columns: Mapping[str, Sequence[Tensor]], path: Path) -> None:
         with replacing(path.with_name(f"{path.name}.png")) as file:
             sheet(columns).save(file)
+
+
+def _shown(items: DomainSet) -> tuple[list[Tensor], dict[str, list[Tensor]]]:
+    """Inputs from all over a set, whose neighbours are often of one class or film, and the column
+    of their truth, where there is one."""
+    places = (
+        [i * len(items.inputs) // ROWS for i in range(ROWS)] if len(items.inputs) > ROWS else range(len(items.inputs))
+    )
+    truth = {"truth": [items.targets[i] for i in places]} if items.paired else {}
+    return [items.inputs[i] for i in places], truth

@@ -9,8 +9,9 @@ from torch.nn.functional import dropout, pad, relu
 from multigen.errors import ConfigError
 from multigen.losses.adversarial import at_least_float32
 from multigen.text.networks.generators import shifted
+from multigen.text.networks.relational import scaled_normal_
 
-__all__ = ["SEQGAN_FILTERS", "Convolutional", "OnFeatures", "Recurrent"]
+__all__ = ["RELGAN_FILTERS", "SEQGAN_FILTERS", "Convolutional", "OnFeatures", "Recurrent", "Representations"]
 
 SEQGAN_FILTERS = (
     *((1, 100), (2, 200), (3, 200), (4, 200), (5, 200), (6, 100), (7, 100), (8, 100), (9, 100), (10, 100)),
@@ -18,6 +19,15 @@ SEQGAN_FILTERS = (
 )
 """(width in tokens, number of filters): the published ones of SeqGAN for sequences of 20 tokens,
 1,720 in all."""
+RELGAN_FILTERS = ((2, 300), (3, 300), (4, 300), (5, 300))
+"""The published ones of RelGAN."""
+HIDDEN = 100  # units before the logit of RelGAN's D
+
+
+def check_filters(filters: tuple[tuple[int, int], ...]) -> None:
+    """Raises ConfigError where there are none, or none of a kind."""
+    if not filters or min(itertools.chain(*filters)) < 1:
+        raise ConfigError(f"filters {filters}: expected pairs (tokens, how many) of 1 or more, such as 3 100 4 100")
 
 
 class Convolutional(nn.Module):
@@ -31,8 +41,7 @@ class Convolutional(nn.Module):
 
     def __init__(self, vocabulary: int, embedding: int, filters: tuple[tuple[int, int], ...], dropout: float = 0.25):
         super().__init__()
-        if not filters or min(itertools.chain(*filters)) < 1:
-            raise ConfigError(f"filters {filters}: expected pairs (tokens, how many) of 1 or more, such as 3 100 4 100")
+        check_filters(filters)
         self.drop, self.widest = dropout, max(width for width, _ in filters)
         self.embedding = nn.Embedding(vocabulary, embedding)
         self.filters = nn.ModuleList(nn.Conv1d(embedding, count, width) for width, count in filters)
@@ -60,6 +69,57 @@ class Convolutional(nn.Module):
         """Half the squared norm of the last layer, which the paper's L2 regularisation keeps
         small."""
         return (self.output.weight.square().sum() + self.output.bias.square().sum()) / 2
+
+
+class Representations(nn.Module):
+    """Texts -> a logit of each of R representations (B, R): Nie et al. 2019 (RelGAN), section 3.3.
+
+    A token has R embeddings. The same network reads the text in each of them: convolutions over
+    time, max-over-time pooling, one highway layer, two linear layers.
+
+    Texts are tokens (B, T), or distributions over the vocabulary (B, T, V), so that their gradient
+    reaches G.
+
+    Args:
+        embedding: dimensions of all R embeddings together.
+        filters: pairs (width in tokens, number of filters).
+        dropout: share of the features dropped after the highway layer in training.
+
+    Raises:
+        ConfigError: `embedding` does not divide into `representations`; filters that are none.
+    """
+
+    def __init__(
+        self,
+        vocabulary: int,
+        embedding: int,
+        representations: int,
+        filters: tuple[tuple[int, int], ...] = RELGAN_FILTERS,
+        dropout: float = 0.25,
+    ):
+        super().__init__()
+        check_filters(filters)
+        if embedding % representations:
+            raise ConfigError(
+                f"discriminator_embedding {embedding}: it does not divide into {representations} representations; take a "
+                f"multiple of {representations}"
+            )
+        self.representations, self.drop, self.widest = representations, dropout, max(width for width, _ in filters)
+        self.embedding = nn.Embedding(vocabulary, embedding)
+        self.filters = nn.ModuleList(nn.Conv1d(embedding // representations, count, width) for width, count in filters)
+        features = sum(count for _, count in filters)
+        self.gate, self.highway = (nn.Linear(features, features, bias=False) for _ in range(2))
+        self.hidden, self.output = nn.Linear(features, HIDDEN), nn.Linear(HIDDEN, 1)
+        scaled_normal_(self)
+
+    def forward(self, texts: Tensor) -> Tensor:
+        x = texts @ self.embedding.weight if texts.is_floating_point() else self.embedding(texts)  # (B, T, R e)
+        x = x.unflatten(2, (self.representations, -1)).permute(0, 2, 3, 1).flatten(0, 1)  # (B R, e, T)
+        x = pad(x, (0, max(0, self.widest - x.shape[2])))  # every filter fits at least once
+        h = torch.cat([relu(conv(x)).amax(2) for conv in self.filters], 1)  # (B R, features)
+        g = torch.sigmoid(self.gate(h))
+        h = dropout(g * relu(self.highway(h)) + (1 - g) * h, self.drop if self.training else 0.0)
+        return self.output(self.hidden(h)).view(len(texts), self.representations)
 
 
 class Recurrent(nn.Module):

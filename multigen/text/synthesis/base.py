@@ -1,14 +1,12 @@
-"""Base trainer of text synthesis: corpus, generator, maximum likelihood, policy gradient,
-evaluation.
+"""Base trainer of text synthesis: corpus, generator, maximum likelihood, evaluation.
 
 A method derives from `TextSynthesisTrainer`, and states only what differs: its discriminator, and
-the reward of each token.
+the adversarial stage. `PolicyGradientTrainer` (policy.py) is the base of those with rewards.
 """
 
 import copy
-import functools
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -25,7 +23,6 @@ from multigen.engine import (
     Cosine,
     EarlyStop,
     Optimiser,
-    Pool,
     Stage,
     Step,
     TensorSource,
@@ -37,19 +34,18 @@ from multigen.engine import (
 from multigen.engine.checkpoint import load_strict
 from multigen.engine.evaluation import Evaluation
 from multigen.errors import CheckpointError, ConfigError
-from multigen.losses.adversarial import at_least_float32
-from multigen.losses.policy_gradient import group_scaled, kl_divergence, leave_one_out, policy_gradient
+from multigen.losses.policy_gradient import kl_divergence
 from multigen.runs.card import Card
 from multigen.storage.files import fingerprint, write_whole
 from multigen.storage.model_folder import ModelFolder
 from multigen.tasks.loading import load_network
 from multigen.text.datasets import Corpus, TextInfo, check_prompt, open_corpus
-from multigen.text.decoding import gather_log_probs, log_probs, sample, token_mask
+from multigen.text.decoding import log_probs, sample, token_mask
 from multigen.text.networks.adapters import Adapted
 from multigen.text.networks.descriptions import describe
-from multigen.text.networks.discriminators import Recurrent
 from multigen.text.networks.generators import LSTM, Generator, Transformer
 from multigen.text.networks.pretrained import DESCRIPTION, load_described, load_pretrained
+from multigen.text.networks.relational import RelationalMemory
 from multigen.text.synthesis.answers import answers, evaluate_answers
 from multigen.text.synthesis.config import TextSynthesisConfig
 from multigen.text.synthesis.evaluation import AS_IT_COMES, evaluate_models
@@ -58,31 +54,21 @@ from multigen.text.synthesis.writer import Writer
 from multigen.text.tokenizers import read_tokenizer
 from multigen.text.vocabularies import given_tokenizer
 
-__all__ = ["Reward", "TextSynthesisTrainer"]
-
-TOGETHER = 512  # texts drawn at a time
-
-Reward = Callable[[Tensor, Step], Tensor]
-"""(texts of G (B, T), step) -> the value of each of their tokens (B, T)."""
-
+__all__ = ["TextSynthesisTrainer"]
 
 C = TypeVar("C", bound=TextSynthesisConfig)
 
 
 class TextSynthesisTrainer(Trainer[C]):
-    """Trains G to write texts: by maximum likelihood, then by policy gradient with rewards from D.
+    """Trains G to write texts: by maximum likelihood, then against D.
 
-    Text is discrete, so D's gradient cannot flow into G. G is a policy: each token is an action
-    that has a value. Two controls show how much of the gain is D's: the same stage with a constant
-    and with a random value.
-
-    A method states `discriminator`, `discriminator_loss` and `reward`, and what differs of
-    `optimisers` and `stages`.
+    A method states `discriminator`, `discriminator_update` and `adversarial_stage`, and what
+    differs of `optimisers` and `stages`.
     """
 
     task = Writer.task
     sizes = ("length", "width")
-    budget = ("mle_steps", "discriminator_steps", "control_steps", "steps")
+    budget = ("mle_steps", "discriminator_steps", "steps")
     validations = 50.0  # an evaluation trains language models
     data_info: TextInfo = TextInfo()
     corpus: Corpus
@@ -96,12 +82,12 @@ class TextSynthesisTrainer(Trainer[C]):
         """Builds an untrained D from `config` and `data_info`."""
         raise NotImplementedError
 
-    def discriminator_loss(self, batch: Batch, step: Step) -> Terms:
-        """Of texts (B, T) in `batch["real"]` and `batch["fake"]`."""
+    def discriminator_update(self, repeat: int = 1) -> Update:
+        """`repeat` steps of D."""
         raise NotImplementedError
 
-    def reward(self, tokens: Tensor, step: Step) -> Tensor:
-        """The value of each token of G's texts (B, T) by D: (B, T), without a gradient."""
+    def adversarial_stage(self) -> Stage:
+        """G and D against each other, from `starts`; its best G by `nll_validation`."""
         raise NotImplementedError
 
     # ---------------------------------------------------------------------------------- data and networks
@@ -111,14 +97,9 @@ class TextSynthesisTrainer(Trainer[C]):
 
     def open_data(self) -> TensorSource:
         c = self.config
-        if c.couples and self.run.accumulate > 1:  # an error now, not after maximum likelihood training
-            raise ConfigError(
-                f"accumulate {self.run.accumulate}: baseline mean and scale_rewards compare the texts of a batch; give "
-                "--accumulate 1, or another --baseline"
-            )
         if c.conditional and c.network == "pretrained":
             raise ConfigError(
-                "conditional: a pretrained model has no tokens for classes; give --network lstm or transformer"
+                "conditional: a pretrained model has no tokens for classes; give --network lstm, transformer or relational"
             )
         if c.lora_rank and c.network != "pretrained":
             raise ConfigError(
@@ -159,13 +140,10 @@ class TextSynthesisTrainer(Trainer[C]):
         )
 
     def networks(self) -> dict[str, nn.Module]:
-        c = self.config
         self.nets = nets = dict[str, nn.Module](G=self.generator())
         if self.data_info.dialogue:
             return nets
         nets["D"] = self.discriminator()
-        if c.baseline == "critic":
-            nets["V"] = Recurrent(self.data_info.tokens, c.embedding, c.width, before=True)
         return nets
 
     def generator(self, described: Path | None = None) -> Generator:
@@ -176,6 +154,8 @@ class TextSynthesisTrainer(Trainer[C]):
             return LSTM(info.tokens, c.embedding, c.width, c.layers, info.start)
         if c.network == "transformer":
             return Transformer.gpt2(info.tokens, c.width, c.layers, c.heads, c.length, info.start)
+        if c.network == "relational":
+            return RelationalMemory(info.tokens, c.embedding, c.width, c.heads, c.slots, info.start)
         if described is not None:
             return load_described(described, info.start, info.tokens)
         G = load_pretrained(c.pretrained, info.start, info.tokens, c.length)
@@ -192,12 +172,9 @@ class TextSynthesisTrainer(Trainer[C]):
 
     def optimisers(self) -> Mapping[str, Optimiser]:
         c = self.config
-        lr = Cosine(*c.mle_lr) if c.network == "lstm" else WarmUp(0.03, Cosine(*c.mle_lr))
-        return {"G": Adam(lr), "D": Adam(c.discriminator_lr), "V": Adam(c.lr)}
-
-    def policy_optimiser(self) -> Optimiser:
-        """G's in the adversarial stage and the controls."""
-        return Adam(self.config.lr)
+        recurrent = c.network in ("lstm", "relational")
+        lr = Cosine(*c.mle_lr) if recurrent else WarmUp(0.03, Cosine(*c.mle_lr))
+        return {"G": Adam(lr), "D": Adam(c.discriminator_lr)}
 
     # ---------------------------------------------------------------------------------- stages
 
@@ -208,8 +185,6 @@ class TextSynthesisTrainer(Trainer[C]):
             return [self.likelihood_stage()]
         return [
             self.likelihood_stage(),
-            self.policy_stage("constant", c.control_steps, self.constant_reward),
-            self.policy_stage("random", c.control_steps, self.random_reward),
             Stage("discriminator", c.discriminator_steps, [self.discriminator_update()], starts=self.starts()),
             self.adversarial_stage(),
         ]
@@ -221,35 +196,13 @@ class TextSynthesisTrainer(Trainer[C]):
         update = Update("likelihood", ["G"], self.likelihood_loss, clip_norm=c.clip_norm)
         return Stage("mle", c.mle_steps, [update], best=best, until=until)
 
-    def adversarial_stage(self) -> Stage:
-        """G by its reward, then D `critic_steps` times."""
-        c = self.config
-        updates = [self.discriminator_update(c.critic_steps)] if c.critic_steps else []
-        return self.policy_stage("adversarial", c.steps, self.reward, updates, Best("nll_validation"))
-
-    def policy_stage(
-        self, name: str, steps: int, reward: Reward, updates: Sequence[Update] = (), best: Best | None = None
-    ) -> Stage:
-        """G learns by policy gradient on a reward, from the model of maximum likelihood, with
-        optimisers of its own; `updates` follow in each step."""
-        c = self.config
-        trains = ["G", "V"] if c.baseline == "critic" else ["G"]
-        loss = functools.partial(self.policy_loss, reward)
-        policy = Update("policy", trains, loss, clip_norm=c.clip_norm, couples=c.couples)
-        copies = {"reference": Copy("G")} if c.kl else {}
-        optim = {"G": self.policy_optimiser(), "V": Adam(c.lr)}
-        return Stage(name, steps, [policy, *updates], optim, starts=self.starts(), copies=copies, best=best)
-
-    def discriminator_update(self, repeat: int = 1) -> Update:
-        """D on a pool of `negatives`, which is sampled again every `config.refill` updates."""
-        pool = Pool(self.negatives, self.config.refill)
-        return Update("discriminator", ["D"], self.discriminator_loss, repeat=repeat, data=pool)
-
     def starts(self) -> dict[str, tuple[str, str]]:
-        """Initial weights of the stages after maximum likelihood: G from its `begin_from`, the
-        critic untrained."""
-        c = self.config
-        return {"G": ("mle", c.begin_from)} | ({"V": ("mle", "last")} if c.baseline == "critic" else {})
+        """Initial weights of the stages after maximum likelihood: G from its `begin_from`."""
+        return {"G": ("mle", self.config.begin_from)}
+
+    def reference(self) -> dict[str, Copy]:
+        """G as it is when a stage begins, for `divergence`."""
+        return {"reference": Copy("G")} if self.config.kl else {}
 
     # ---------------------------------------------------------------------------------- losses
 
@@ -258,53 +211,21 @@ class TextSynthesisTrainer(Trainer[C]):
         mask = token_mask(batch["tokens"], self.data_info.last, batch.get("given"))
         return {"nll": (-(log_probs(self.G, batch["tokens"]) * mask).sum(), mask.sum())}
 
-    def policy_loss(self, reward: Reward, batch: Batch, step: Step) -> Terms:
-        """REINFORCE on texts of G (Williams 1992): the values of their tokens less the baseline;
-        the critic's and the KL term."""
-        c = self.config
-        tokens = self.draw(self.G, step.rand("tokens", c.length))  # (B, T)
-        mask = token_mask(tokens, self.data_info.last)
-        value = reward(tokens, step)  # (B, T)
-        step.log("reward", value[mask].mean())
-        terms: dict[str, Tensor | tuple[Tensor, Tensor | int]] = {}
-        if c.baseline == "mean":
-            value = value - leave_one_out(value, mask)
-        elif c.baseline == "critic":
-            expected = at_least_float32(self.nets["V"](tokens))
-            terms["critic"] = ((expected - value).square() * mask).sum(), mask.sum()
-            value = value - expected.detach()
-        if c.scale_rewards:
-            value = group_scaled(value, mask)
-        logits = self.G(tokens)  # (B, T, V)
-        terms["policy"] = policy_gradient(gather_log_probs(logits, tokens), value, mask)
-        if c.kl:
-            with torch.no_grad():
-                reference = self.copies["reference"](tokens)
-            divergence, count = kl_divergence(logits, reference, mask)
-            terms["kl"] = c.kl * divergence, count
-        return terms
-
-    def constant_reward(self, tokens: Tensor, step: Step) -> Tensor:
-        """Control experiment: reward 1 for every token."""
-        return torch.ones(tokens.shape, device=tokens.device)
-
-    def random_reward(self, tokens: Tensor, step: Step) -> Tensor:
-        """Control experiment: a uniform random reward in [0, 1) for every token."""
-        return step.rand("reward", tokens.shape[1])
+    def divergence(self, logits: Tensor, tokens: Tensor) -> Terms:
+        """The weighted KL(G || `reference`) by G's logits (B, T, V) of its texts (B, T), if so
+        configured."""
+        if not self.config.kl:
+            return {}
+        with torch.no_grad():
+            reference = self.copies["reference"](tokens)
+        divergence, count = kl_divergence(logits, reference, token_mask(tokens, self.data_info.last))
+        return {"kl": (self.config.kl * divergence, count)}
 
     # ---------------------------------------------------------------------------------- texts of G
 
     def draw(self, G: Any, uniform: Tensor) -> Tensor:
         """Texts of G (N, T) from uniform numbers (N, T)."""
         return sample(G, uniform, self.data_info.last, self.data_info.pad)
-
-    def negatives(self, step: Step) -> Batch:
-        """Texts of G, and as many real ones, the same on all ranks."""
-        c, rng = self.config, step.rng("negatives")
-        uniform = torch.rand(c.negatives, c.length, generator=rng).to(self.device)
-        fake = torch.cat([self.draw(self.G, part) for part in uniform.split(TOGETHER)])
-        real = self.corpus.train[torch.randint(len(self.corpus.train), (c.negatives,), generator=rng)]
-        return {"real": real.to(self.device), "fake": fake}
 
     # ---------------------------------------------------------------------------------- evaluation
 

@@ -5,7 +5,9 @@ from typing import ClassVar, Literal
 
 from multigen.config import Settings
 
-__all__ = ["TextSynthesisConfig"]
+__all__ = ["Network", "PolicyGradientConfig", "TextSynthesisConfig"]
+
+Network = Literal["lstm", "transformer", "relational", "pretrained"]
 
 
 @dataclass(frozen=True)
@@ -55,8 +57,9 @@ class TextSynthesisConfig(Settings):
     """Tokens of test texts that are given to be continued, and compared with how these go on; 0:
     not measured."""
 
-    network: Literal["lstm", "transformer", "pretrained"] = "lstm"
-    """G: an LSTM, a transformer of GPT-2's shape, or a trained causal model (`pretrained`)."""
+    network: Network = "lstm"
+    """G: an LSTM, a transformer of GPT-2's shape, a relational memory, or a trained causal model
+    (`pretrained`)."""
     pretrained: str = ""
     """A causal model of the transformers library by name or folder, a model folder of multigen, or
     smollm2-135m-instruct (`multigen import`); its tokenizer is taken where `tokenizer` names
@@ -65,13 +68,15 @@ class TextSynthesisConfig(Settings):
     """Rank of the adapters that fine-tune the pretrained model, whose own weights stay as they are
     (Hu et al. 2022, LoRA, arXiv:2106.09685); 0: none, all its weights are trained."""
     embedding: int = 64
-    """Dimensions of an LSTM's token embedding."""
+    """Dimensions of the token embedding of an LSTM or of a relational memory."""
     width: int = 256
-    """Units of the LSTM, or dimensions of the transformer."""
+    """Units of the LSTM, or dimensions of the transformer, or of each slot of the memory."""
     layers: int = 1
     """Layers of the LSTM or of the transformer."""
     heads: int = 4
-    """Attention heads of the transformer."""
+    """Attention heads of the transformer or of the relational memory."""
+    slots: int = 1
+    """Slots of the relational memory."""
 
     mle_steps: int = 3_000
     """Steps of maximum likelihood."""
@@ -89,39 +94,53 @@ class TextSynthesisConfig(Settings):
 
     discriminator_steps: int = 300
     """Steps of D before the adversarial stage."""
-    control_steps: int = 100
-    """Steps of each control, a constant and a random reward; 0: no controls."""
     steps: int = 100
     """Adversarial steps."""
     critic_steps: int = 5
     """Discriminator updates per adversarial step."""
-    negatives: int = 2_000
-    """Texts of G that D learns from at a time."""
-    refill: int = 100
-    """Updates of D after which G writes new texts for it."""
     lr: float = 1e-3
     """Learning rate of G in the adversarial stage and the controls."""
     discriminator_lr: float = 1e-3
     """Learning rate of D."""
     discriminator_embedding: int = 64
     """Dimensions of D's token embedding."""
+    kl: float = 0.0
+    """Weight of KL(G || the model of maximum likelihood), nats per token."""
+
+    ranges: ClassVar[dict[str, float | tuple[float, float]]] = {
+        **{"length": (2, 1 << 15), "batch": 1, "samples": 10, "lm_steps": 1, "prompt": 0, "oracle_texts": 10},
+        **{"vocabulary_size": 0, "embedding": 1, "width": 1, "layers": (1, 1_000), "heads": 1, "slots": 1},
+        **{
+            "lora_rank": (0, 1_024),
+            "discriminator_embedding": 1,
+            "mle_steps": 1,
+            "patience": 0,
+            "discriminator_steps": 0,
+        },
+        **{"steps": 0, "critic_steps": 0},
+        **{"mle_lr": 0, "lr": 0, "discriminator_lr": 0, "clip_norm": 0, "kl": 0},
+    }
+    """Setting -> minimum, or (minimum, maximum); a method adds its own."""
+
+
+@dataclass(frozen=True)
+class PolicyGradientConfig(TextSynthesisConfig):
+    """Settings of methods whose G learns by policy gradient."""
+
+    control_steps: int = 100
+    """Steps of each control, a constant and a random reward; 0: no controls."""
+    negatives: int = 2_000
+    """Texts of G that D learns from at a time."""
+    refill: int = 100
+    """Updates of D after which G writes new texts for it."""
     baseline: Literal["none", "mean", "critic"] = "none"
     """What is subtracted from values: nothing, the mean of the other texts of the batch, or the
     output of a learned critic."""
     scale_rewards: bool = False
     """Subtract the mean of values over the batch, and divide by their deviation (Shao et al. 2024,
     GRPO, arXiv:2402.03300)."""
-    kl: float = 0.0
-    """Weight of KL(G || the model of maximum likelihood), nats per token."""
 
-    ranges: ClassVar[dict[str, float | tuple[float, float]]] = {
-        **{"length": (2, 1 << 15), "batch": 1, "samples": 10, "lm_steps": 1, "prompt": 0, "oracle_texts": 10},
-        **{"vocabulary_size": 0, "embedding": 1, "width": 1, "layers": (1, 1_000), "heads": 1, "lora_rank": (0, 1_024)},
-        **{"discriminator_embedding": 1, "mle_steps": 1, "patience": 0, "discriminator_steps": 0, "control_steps": 0},
-        **{"steps": 0, "critic_steps": 0, "negatives": 1, "refill": 1},
-        **{"mle_lr": 0, "lr": 0, "discriminator_lr": 0, "clip_norm": 0, "kl": 0},
-    }
-    """Setting -> minimum, or (minimum, maximum); a method adds its own."""
+    ranges = TextSynthesisConfig.ranges | {"control_steps": 0, "negatives": 1, "refill": 1}
 
     @property
     def couples(self) -> bool:

@@ -27,14 +27,14 @@ from multigen.losses.policy_gradient import returns
 from multigen.text.decoding import token_mask
 from multigen.text.networks.adapters import Adapted
 from multigen.text.networks.discriminators import OnFeatures, Recurrent
-from multigen.text.synthesis.base import TextSynthesisTrainer
-from multigen.text.synthesis.config import TextSynthesisConfig
+from multigen.text.synthesis.config import PolicyGradientConfig
+from multigen.text.synthesis.policy import PolicyGradientTrainer
 
 __all__ = ["PRESETS", "ScratchGANConfig", "ScratchGANTrainer"]
 
 
 @dataclass(frozen=True)
-class ScratchGANConfig(TextSynthesisConfig):
+class ScratchGANConfig(PolicyGradientConfig):
     mle_steps: int = 3_000
     """Steps of maximum likelihood; 0: training from scratch, as in the paper."""
     discount: float = 0.95
@@ -49,7 +49,7 @@ class ScratchGANConfig(TextSynthesisConfig):
     """D reads the hidden states of the pretrained model, as it is without adapters, in place of
     tokens; needs `lora_rank`."""
 
-    ranges = TextSynthesisConfig.ranges | {"mle_steps": 0, "discount": (0, 1), "betas": (0, BELOW_ONE)}
+    ranges = PolicyGradientConfig.ranges | {"mle_steps": 0, "discount": (0, 1), "betas": (0, BELOW_ONE)}
 
     def __post_init__(self):
         super().__post_init__()
@@ -85,7 +85,7 @@ PRESETS = {
 }  # fmt: skip
 
 
-class ScratchGANTrainer(TextSynthesisTrainer[ScratchGANConfig]):
+class ScratchGANTrainer(PolicyGradientTrainer[ScratchGANConfig]):
     """Maximum likelihood, if any; then D and G against each other, with a reward for each token."""
 
     name = "scratchgan"

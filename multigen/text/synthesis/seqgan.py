@@ -20,8 +20,8 @@ from torch import Tensor
 from multigen import losses
 from multigen.engine import Batch, Copy, Stage, Step, Terms
 from multigen.text.networks.discriminators import SEQGAN_FILTERS, Convolutional
-from multigen.text.synthesis.base import TextSynthesisTrainer
-from multigen.text.synthesis.config import TextSynthesisConfig
+from multigen.text.synthesis.config import PolicyGradientConfig
+from multigen.text.synthesis.policy import PolicyGradientTrainer
 from multigen.text.synthesis.rollout import rewards
 
 __all__ = ["PRESETS", "SeqGANConfig", "SeqGANTrainer"]
@@ -30,7 +30,7 @@ TOGETHER = 512  # texts that D reads at a time
 
 
 @dataclass(frozen=True)
-class SeqGANConfig(TextSynthesisConfig):
+class SeqGANConfig(PolicyGradientConfig):
     rollouts: int = 16
     """N: continuations of each prefix of a text (equation 4)."""
     follow: float = 1.0
@@ -43,7 +43,7 @@ class SeqGANConfig(TextSynthesisConfig):
     weight_decay: float = 0.2
     """Weight of half the squared norm of D's last layer (the authors' code)."""
 
-    ranges = TextSynthesisConfig.ranges | {"rollouts": 1, "follow": (0, 1), "dropout": (0, 1), "weight_decay": 0}
+    ranges = PolicyGradientConfig.ranges | {"rollouts": 1, "follow": (0, 1), "dropout": (0, 1), "weight_decay": 0}
 
 
 PRESETS = {
@@ -64,7 +64,7 @@ PRESETS = {
 }  # fmt: skip
 
 
-class SeqGANTrainer(TextSynthesisTrainer[SeqGANConfig]):
+class SeqGANTrainer(PolicyGradientTrainer[SeqGANConfig]):
     """Maximum likelihood, the controls, D, and the two against each other."""
 
     name = "seqgan"

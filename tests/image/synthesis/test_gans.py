@@ -87,6 +87,17 @@ def test_the_perceptron_takes_any_size() -> None:
     assert gan.Generator(4, 8, 28, 1)(torch.randn(3, 4)).shape == (3, 1, 28, 28)
 
 
+def test_the_perceptron_has_batch_norm_and_dropout_where_asked() -> None:
+    """Without them its layers, and the names of their weights, are those of earlier versions."""
+    plain, normed = gan.Generator(4, 8, 28, 1), gan.Generator(4, 8, 28, 1, norm=True)
+    assert [*plain.state_dict()] == [f"layers.{i}.{name}" for i in (0, 2, 4) for name in ("weight", "bias")]
+    assert [type(layer) for layer in normed.layers][1:5:3] == [nn.BatchNorm1d] * 2
+    d, image = gan.Discriminator(64, 28, 1, dropout=0.5), torch.randn(3, 1, 28, 28)
+    assert torch.equal(d.eval()(image), d(image))
+    hidden = d.train().layers[:4](image)  # after the first dropout
+    assert 0.3 < (hidden == 0).float().mean() < 0.7 and not torch.equal(d(image), d(image))
+
+
 def test_maxout_is_the_largest_of_its_pieces() -> None:
     layer = gan.Maxout(3, 2, pieces=4)
     x = torch.randn(5, 3)

@@ -15,6 +15,7 @@ from torch import Tensor
 import multigen
 from multigen.engine import Run
 from multigen.engine.batches import Stream
+from multigen.image.translation.domains import DomainSet
 from multigen.image.translation.pix2pix import PRESETS, Pix2PixTrainer
 from multigen.metrics.names import trained
 from tests import tiny
@@ -71,6 +72,19 @@ def test_previews_and_the_comparison_show_the_truth(run: Path) -> None:
     with Image.open(run / "previews" / names[-1]) as preview, Image.open(run / "comparison.png") as comparison:
         column = preview.width // 3  # A, B(A), truth
         assert comparison.width == 5 * column and comparison.height == preview.height  # A is the row input
+
+
+@pytest.mark.parametrize(
+    ("count", "shown"), [(5, [0, 1, 2, 3, 4]), (6, [0, 1, 2, 3, 4, 5]), (736, [0, 122, 245, 368, 490, 613])]
+)
+def test_the_comparison_shows_images_from_all_over_the_set(
+    photos: Path, tmp_path: Path, count: int, shown: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = [torch.tensor(i) for i in range(count)]
+    columns: dict[str, Sequence[Tensor]] = {}
+    monkeypatch.setattr(Pix2PixTrainer, "_write", lambda _, given, __: columns.update(given))
+    trainer_of(photos).compare({"made": lambda x: x + 1000}, DomainSet("test", (), images, images), tmp_path)
+    assert [x.item() - 1000 for x in columns["made"]] == [x.item() for x in columns["truth"]] == shown
 
 
 def test_the_checkpoint_is_chosen_by_a_distance_that_no_loss_uses(run: Path) -> None:

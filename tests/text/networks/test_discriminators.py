@@ -7,7 +7,13 @@ import torch
 from torch import Tensor, nn
 
 from multigen.errors import ConfigError
-from multigen.text.networks.discriminators import SEQGAN_FILTERS, Convolutional, Recurrent
+from multigen.text.networks.discriminators import (
+    RELGAN_FILTERS,
+    SEQGAN_FILTERS,
+    Convolutional,
+    Recurrent,
+    Representations,
+)
 
 V = 11
 FILTERS = ((1, 3), (2, 4), (5, 2))
@@ -116,3 +122,54 @@ def test_a_score_of_a_token_does_not_depend_on_what_follows(before: bool) -> Non
 
 def test_a_critic_begins_alike_for_all_texts() -> None:
     assert len(Recurrent(V, 4, 5, before=True)(tokens())[:, 0].unique()) == 1
+
+
+@pytest.fixture
+def representations() -> Representations:
+    torch.manual_seed(0)
+    return Representations(V, 6, 3, FILTERS, dropout=0.5).double()
+
+
+def test_each_representation_is_judged_on_its_own_by_the_same_network(representations: Representations) -> None:
+    """From the weights: filters, the greatest answer, the highway layer, two linear layers."""
+    D = representations.eval()
+    embedded = D.embedding(tokens())  # (4, 6, 6): two dimensions for each of three representations
+    expected = []
+    for x in embedded.split(2, 2):
+        features: list[Tensor] = []
+        for conv, (width, _) in zip(D.filters, FILTERS, strict=True):
+            assert isinstance(conv, nn.Conv1d) and conv.bias is not None
+            spans = torch.stack([x[:, i : i + width] for i in range(6 - width + 1)], 1)
+            features.append((torch.einsum("nswe,oew->nso", spans, conv.weight) + conv.bias).relu().amax(1))
+        h = torch.cat(features, 1)
+        g = torch.sigmoid(h @ D.gate.weight.T)
+        expected.append(D.output(D.hidden(g * D.highway(h).relu() + (1 - g) * h))[:, 0])
+    torch.testing.assert_close(D(tokens()), torch.stack(expected, 1))
+
+
+def test_one_hot_texts_are_read_as_their_tokens(representations: Representations) -> None:
+    D = representations.eval()
+    one_hot = nn.functional.one_hot(tokens(), V).double().requires_grad_()
+    torch.testing.assert_close(D(one_hot), D(tokens()))
+    D(one_hot).sum().backward()
+    assert one_hot.grad is not None and one_hot.grad.abs().sum() > 0
+
+
+def test_features_are_dropped_in_training_alone(representations: Representations) -> None:
+    assert not torch.equal(representations(tokens()), representations(tokens()))
+    assert torch.equal(representations.eval()(tokens()), representations(tokens()))
+
+
+def test_the_published_sizes_of_relgan() -> None:
+    with torch.device("meta"):
+        D = Representations(5_000, 64, 64)
+    convolutions = sum(count * (width + 1) for width, count in RELGAN_FILTERS)
+    assert sum(p.numel() for p in D.parameters()) == 5_000 * 64 + convolutions + 2 * 1_200**2 + 1_201 * 100 + 101
+
+
+def test_embeddings_that_do_not_divide_are_refused() -> None:
+    message = r"discriminator_embedding 7: it does not divide into 3 representations; take a multiple of 3"
+    with pytest.raises(ConfigError, match=message):
+        Representations(V, 7, 3)
+    with pytest.raises(ConfigError, match="filters"):
+        Representations(V, 6, 3, ())

@@ -2,6 +2,7 @@
 library."""
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -10,14 +11,22 @@ from multigen.errors import ConfigError
 from multigen.text.decoding import draw, log_probs, sample, token_mask, truncated
 from multigen.text.networks.generators import LSTM, Generator, Transformer
 from multigen.text.networks.pretrained import load_pretrained
+from multigen.text.networks.relational import RelationalMemory
 
 V, T = 9, 6
 
 
-@pytest.fixture(params=["lstm", "transformer"])
+GENERATORS: dict[str, Callable[[], Generator]] = {
+    "lstm": lambda: LSTM(V, 5, 7, layers=2, start=1),
+    "transformer": lambda: Transformer.gpt2(V, 8, 2, 2, T, start=1),
+    "relational": lambda: RelationalMemory(V, 5, 8, heads=2, slots=3, start=1),
+}
+
+
+@pytest.fixture(params=GENERATORS)
 def generator(request) -> Generator:
     torch.manual_seed(0)
-    network = LSTM(V, 5, 7, layers=2, start=1) if request.param == "lstm" else Transformer.gpt2(V, 8, 2, 2, T, start=1)
+    network = GENERATORS[request.param]()
     for p in network.parameters():
         p.data = 0.5 * torch.randn(p.shape)
     return network.double()

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from multigen.losses.policy_gradient import group_scaled, leave_one_out
 from multigen.text.decoding import sample, token_mask
-from tests.text.synthesis.toys import METHODS, Draws, prepared
+from tests.text.synthesis.toys import Draws, prepared
 
 
 @pytest.mark.parametrize("baseline", ["none", "mean", "critic"])
@@ -68,7 +68,7 @@ def test_the_divergence_from_maximum_likelihood_is_nothing_at_first_and_pulls_ba
     assert 0 < divergence() < before
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", ["seqgan", "scratchgan"])
 def test_values_are_exact_where_networks_compute_in_bfloat16(method: str, data: str, seen: list[Any]) -> None:
     trainer = prepared(data, method, baseline="critic", kl=1.0)
     trainer.copies["reference"] = copy.deepcopy(trainer.G)

@@ -25,8 +25,6 @@ WORDS = [
 WORDS += [
     "--mle-steps",
     "3",
-    "--control-steps",
-    "2",
     "--discriminator-steps",
     "2",
     "--steps",
@@ -34,16 +32,18 @@ WORDS += [
     "--critic-steps",
     "2",
 ]
-WORDS += ["--negatives", "12", "--refill", "3", "--samples", "10", "--kl", "0.1"]
+WORDS += ["--samples", "10", "--kl", "0.1"]
 WORDS += ["--device", "cpu", "--precision", "fp64", "--validate-every", "2", "--tokenizer", "characters"]
+POLICY = "--control-steps 2 --negatives 12 --refill 3"
 
 
 @pytest.mark.dist
 @pytest.mark.parametrize(
     ("method", "words"),
     [
-        ("seqgan", "--baseline mean --scale-rewards --rollouts 2 --dropout 0 --follow 0.5"),
-        ("scratchgan", "--baseline critic"),
+        ("seqgan", f"{POLICY} --baseline mean --scale-rewards --rollouts 2 --dropout 0 --follow 0.5"),
+        ("scratchgan", f"{POLICY} --baseline critic"),
+        ("relgan", "--heads 2 --representations 2 --dropout 0"),
     ],
 )
 def test_two_ranks_give_the_weights_and_the_figures_of_one(method: str, words: str, tmp_path: Path) -> None:
@@ -60,7 +60,8 @@ def test_two_ranks_give_the_weights_and_the_figures_of_one(method: str, words: s
             for n in ("one", "two")
         )
         for key, weight in one.items():
-            torch.testing.assert_close(two[key], weight, rtol=1e-11, atol=1e-11)
+            # What adds to all keys of an attention changes nothing: such a weight learns from rounding alone.
+            torch.testing.assert_close(two[key], weight, rtol=1e-11, atol=1e-10)
     rows = [json.loads((tmp_path / name / "evaluation.json").read_text())["rows"] for name in ("one", "two")]
     assert rows[0].keys() == rows[1].keys()
     for row, figures in rows[0].items():

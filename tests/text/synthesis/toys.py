@@ -8,17 +8,23 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from multigen.text.synthesis import scratchgan, seqgan
+from multigen.text.synthesis import relgan, scratchgan, seqgan
 from tests.engine.toys import AtStep, options
 
-METHODS: dict[str, Any] = {"seqgan": seqgan, "scratchgan": scratchgan}
-TRAINERS: dict[str, Any] = {"seqgan": seqgan.SeqGANTrainer, "scratchgan": scratchgan.ScratchGANTrainer}
-SMALL: dict[str, Any] = {
-    "embedding": 4, "width": 8, "batch": 6, "samples": 10, "negatives": 12, "refill": 4, "oracle_texts": 30,
-    "discriminator_embedding": 4, "mle_steps": 4, "discriminator_steps": 3, "control_steps": 2, "steps": 3, "critic_steps": 2,
-    "lm_steps": 2, "baseline": "none", "patience": 0, "kl": 0.0, "begin_from": "best",
+METHODS: dict[str, Any] = {"seqgan": seqgan, "scratchgan": scratchgan, "relgan": relgan}
+TRAINERS: dict[str, Any] = {
+    "seqgan": seqgan.SeqGANTrainer, "scratchgan": scratchgan.ScratchGANTrainer, "relgan": relgan.RelGANTrainer,
 }  # fmt: skip
-OWN: dict[str, dict[str, Any]] = {"seqgan": {"rollouts": 2, "filters": ((1, 4), (2, 4))}, "scratchgan": {}}
+SMALL: dict[str, Any] = {
+    "embedding": 4, "width": 8, "batch": 6, "samples": 10, "oracle_texts": 30, "discriminator_embedding": 4, "mle_steps": 4,
+    "discriminator_steps": 3, "steps": 3, "critic_steps": 2, "lm_steps": 2, "patience": 0, "kl": 0.0, "begin_from": "best",
+}  # fmt: skip
+POLICY: dict[str, Any] = {"negatives": 12, "refill": 4, "control_steps": 2, "baseline": "none"}
+OWN: dict[str, dict[str, Any]] = {
+    "seqgan": {**POLICY, "rollouts": 2, "filters": ((1, 4), (2, 4))},
+    "scratchgan": POLICY,
+    "relgan": {"representations": 2, "filters": ((1, 4), (2, 4))},
+}
 
 
 def configured(data: str, method: str = "seqgan", **settings: Any) -> Any:
