@@ -79,6 +79,7 @@ GROUPS = {
             "slots",
             "filters",
             "representations",
+            "norm",
             "dropout",
             "maxout",
         ),
@@ -122,7 +123,7 @@ GROUPS = {
         *("pretrain_steps", "pretrain_lr", "constant_lr", "mle_steps", "mle_lr", "patience", "begin_from"),
         *("l1_steps", "discriminator_steps", "control_steps", "negatives", "refill"),
     ),
-    "evaluation": ("samples", "features", "keep_discriminator", "lm_steps", "prompt"),
+    "evaluation": ("samples", "features", "keep_discriminator", "truncation_centres", "lm_steps", "prompt"),
 }
 """Settings by group. A user's own method's settings outside all groups are shown as `other`."""
 NAMES = {"start": "from"}

@@ -1,5 +1,5 @@
-"""Runs of one method of each modality and task, killed at random moments and gone on with, end as
-one that was never killed."""
+"""Runs of one method of each modality and task, and of StyleGAN2, killed at random moments and gone
+on with, end as one that was never killed."""
 
 import contextlib
 import datetime
@@ -25,6 +25,7 @@ from tests.engine.toys import assert_same, checkpoints, saved_files, saved_numbe
 QUIET = "--device cpu --precision fp32 --log-every 3 --save-every 5 --validate-every 20 --preview-every 10"
 METHODS = {
     "dcgan": "tiny --steps 60 --width 4 --validation-size 100 --samples 100",
+    "stylegan2": "tiny --steps 40 --validation-size 100 --augment bgc --augment-speed 0.4",
     "srgan": "tiny --pretrain-steps 30 --steps 10 --crop 32 --blocks 1 --width 4 --discriminator-width 4 --validation-size 2",
     "cyclegan": "tiny --size 32 --crop 16 --discriminator-layers 1 --steps 40 --history 6",
     "maskcyclegan": "tiny --data voices --width 4 --bands 24 --segment 16 --batch 2 --test-size 1 --steps 60 --history 6",

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, conv_transpose2d, leaky_relu, linear, one_hot
 
+from multigen.data.clusters import find_centres, nearest
 from multigen.engine.distributed import all_rows
 from multigen.image.resample import Blur, Downsample
 
@@ -20,6 +21,7 @@ __all__ = [
     "EqualConv",
     "EqualLinear",
     "MappingNetwork",
+    "StyleCentres",
     "StyleConv",
     "ToImage",
     "leaky",
@@ -29,6 +31,7 @@ __all__ = [
 SLOPE = 0.2  # of the leaky rectifier
 GAIN = math.sqrt(2)
 """Of layers before a leaky rectifier, which then keeps the size of activations."""
+MAPPED = 10_000  # styles whose centres are found
 LARGEST = 256.0  # activation in fp16, whose range ends at 65,504
 
 
@@ -175,6 +178,25 @@ class DownBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         h = leaky(self.conv2(leaky(self.conv1(x))))
         return h if self.skip is None else h + self.skip(x)
+
+
+class StyleCentres:
+    """The k-means centres of a mapping's w of `MAPPED` fixed z, found when they are first asked
+    for, and again when the weights have changed since."""
+
+    def __init__(self, count: int):
+        self.count = count
+        self.found: tuple[Tensor, Tensor] | None = None  # w of the first z, and the centres of all
+
+    @torch.no_grad()
+    def nearest(self, w: Tensor, mapping: "MappingNetwork") -> Tensor:
+        """The centre nearest to each w (B, latent)."""
+        z = torch.randn(MAPPED, w.shape[1], generator=torch.Generator().manual_seed(0)).to(w)
+        first = mapping(z[:16], None)
+        if self.found is None or not torch.equal(self.found[0], first):
+            self.found = first, find_centres(mapping(z, None).float().cpu(), self.count)
+        centres = self.found[1].to(w.device)
+        return centres[nearest(w, centres)].to(w)
 
 
 class Deviation(nn.Module):

@@ -37,6 +37,7 @@ from multigen.image.synthesis.style_layers import (
     EqualConv,
     EqualLinear,
     MappingNetwork,
+    StyleCentres,
     StyleConv,
     ToImage,
     leaky,
@@ -84,6 +85,9 @@ class StyleGAN2Config(ImageSynthesisConfig):
     ema: float = 0.998
     """Decay of the running average of the generator (a half-life of 312 steps, the authors' 10,000
     images at a batch of 32); 0: none."""
+    truncation_centres: int = 0
+    """Without classes and clusters: number of k-means centres of w, to the nearest of which
+    truncation moves it; 0: to its mean (StyleGAN-XL: Sauer et al. 2022, arXiv:2202.00273)."""
     augment_share: float = 0.0
     """Probability of each augmentation, where `augment` names any: at the beginning, or always
     where `augment_target` is 0."""
@@ -96,7 +100,7 @@ class StyleGAN2Config(ImageSynthesisConfig):
     any_size: ClassVar[bool] = True
     ranges = ImageSynthesisConfig.ranges | {
         **{"mapping_layers": (1, 64), "max_channels": 1, "deviation": 1, "lazy": 1, "path_lazy": 1},
-        **{"path_weight": 0, "style_mixing": (0, 1), "image_width": 0},
+        **{"path_weight": 0, "style_mixing": (0, 1), "image_width": 0, "truncation_centres": (0, 1_000)},
         **{"augment_share": (0, 1), "augment_target": (0, 1), "augment_speed": 1e-3},
     }
 
@@ -195,6 +199,7 @@ class Generator(nn.Module):
         self.register_buffer("average", torch.zeros(max(classes, 1), c.latent))  # of w, for each class
         self.register_buffer("seen", torch.zeros(max(classes, 1)))  # batches behind it
         self.register_buffer("path_length", torch.zeros(()))  # its running mean
+        self.centres = StyleCentres(0 if classes else c.truncation_centres)
 
     def forward(
         self,
@@ -214,12 +219,14 @@ class Generator(nn.Module):
         """z (B, latent), label (B,) -> w (B, styles, latent), the same for all layers.
 
         Args:
-            truncation: psi: the distance of w to its mean, of the class or cluster if any, is
-                multiplied by it (Karras et al. 2019, arXiv:1812.04948, appendix B).
+            truncation: psi: the distance of w to its mean, of the class or cluster if any, or to
+                the nearest centre, is multiplied by it (Karras et al. 2019, arXiv:1812.04948,
+                appendix B).
         """
         w = self.map(z, label)
         if truncation != 1:
-            w = (self.average if label is None else self.average[label]).lerp(w, truncation)
+            mean = self.average if label is None else self.average[label]
+            w = (self.centres.nearest(w, self.map) if self.centres.count else mean).lerp(w, truncation)
         return w[:, None].expand(-1, self.synthesis.styles, -1)
 
     @torch.no_grad()

@@ -34,9 +34,12 @@ PUBLISHED_NAMES = {"fd_inception": "fid", "kd_inception": "kid", "is_inception":
 SEED = 20_000  # of the samples that are evaluated
 CONFIDENT = 0.9
 LEARNED = 0.3
+BALANCED = (0.2, 2.5)  # of an even share: of ten classes 2 to 25 %
 NEIGHBOURS = 5  # k of density and coverage
 FEW = 500  # with fewer samples or test items, a remark says that metrics are noisy
 LABELLED = {
+    "classes_balanced": f"number of classes with {BALANCED[0]:g} to {BALANCED[1]:g} times an even share of the samples to which "
+    f"the classifier gives a class with probability {CONFIDENT} or more",
     "confident": f"share of samples to which the classifier gives a class with probability {CONFIDENT} or more",
     "class_accuracy": "share of samples classified as the requested class",
     "classes_learned": f"number of classes of which at least {LEARNED:.0%} of the samples are classified as requested",
@@ -308,6 +311,9 @@ class Evaluator(Generic[S]):
         covered, kl = features.class_balance(predicted, len(real), real)
         values["confident"] = (confidence >= CONFIDENT).float().mean().item()
         values |= {"classes": float(covered), "class_kl": kl}
+        sure = predicted[confidence >= CONFIDENT].bincount(minlength=len(real))
+        shares = sure * len(real) / sure.sum().clamp(min=1)
+        values["classes_balanced"] = float(((shares >= BALANCED[0]) & (shares <= BALANCED[1])).sum())
         if requested is not None:
             right = (predicted == requested).double()
             shares = [right[requested == label].mean().item() for label in requested.unique()]

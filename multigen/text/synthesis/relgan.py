@@ -65,7 +65,12 @@ class RelGANConfig(TextSynthesisConfig):
     """Adversarial steps after which it is `beta`; 0: all of them (5,000 in the authors' code, which
     makes 2,000 or 3,000)."""
 
-    ranges = TextSynthesisConfig.ranges | {"representations": 1, "dropout": (0, 1), "beta": 1, "schedule_steps": 0}
+    ranges = TextSynthesisConfig.ranges | {
+        "representations": 1,
+        "dropout": (0, 1),
+        "beta": (1, 1e6),
+        "schedule_steps": 0,
+    }
 
 
 PRESETS = {

@@ -367,6 +367,11 @@ def test_figures_of_classes_are_those_of_the_probabilities(monkeypatch: pytest.M
     result = it.measure(ImageSampler(Copies(swapped), 2, ("c0", "c1", "c2")))
     assert result["class_accuracy"] == 3 / 12  # seen as 001022 200 001, asked for as 000000 111 222
     assert result["classes_learned"] == 1
+    assert result["classes_balanced"] == 2  # of the confident samples 4 are of c0 and 2 of c1
+    result = it.measure(ImageSampler(Copies(made[2:3]), 2))
+    assert result["confident"] == result["classes_balanced"] == 0
+    result = it.measure(ImageSampler(Copies(made[3:4]), 2))
+    assert result["confident"] == 1 and result["classes_balanced"] == 0  # all of one class: three times its share
     result = it.measure(ImageSampler(Copies(made[:2]), 2))
     assert (
         "classes_learned" not in result

@@ -12,6 +12,7 @@ from multigen import losses
 from multigen.errors import ConfigError
 from multigen.image.synthesis import fastgan
 from multigen.image.synthesis.base import ImageInfo
+from tests import tiny
 
 
 def networks(size: int, width: int = 8, channels: int = 3) -> tuple[fastgan.Generator, fastgan.Discriminator]:
@@ -144,3 +145,10 @@ def test_sizes_to_1024_and_classes_fit() -> None:
     made.data_info = ImageInfo(classes=("a", "b", "c"), channels=1)
     head = made.discriminator().head
     assert head.classes.weight.shape == (3, 64) and head.conv.out_channels == 64
+
+
+def test_images_that_are_no_squares_are_refused_by_name(capsys: pytest.CaptureFixture[str]) -> None:
+    assert tiny.multigen(["train", "fastgan", "tiny", "--image-width", "96"]) == 2
+    assert "--image-width: no such option; expected --size N, whose images are squares" in capsys.readouterr().err
+    assert tiny.multigen(["train", "fastgan", "tiny", "--size", "96"]) == 2
+    assert "the nearest it has are 64 and 128" in capsys.readouterr().err

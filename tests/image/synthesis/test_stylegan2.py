@@ -16,10 +16,11 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d, conv_transpose2d, softplus
 
 import multigen
+from multigen.data.clusters import find_centres
 from multigen.engine import Run
 from multigen.errors import ConfigError
 from multigen.image.resample import Blur, Downsample
-from multigen.image.synthesis import evaluator
+from multigen.image.synthesis import evaluator, style_layers
 from multigen.image.synthesis.grids import grid_of
 from multigen.image.synthesis.style_layers import Deviation, DownBlock, EqualConv, EqualLinear, StyleConv, normalised
 from multigen.image.synthesis.stylegan2 import (
@@ -263,6 +264,23 @@ def test_truncation_moves_styles_towards_the_mean_of_their_class(folder: Path) -
                 act(2, truncation=psi)
         with pytest.raises(ConfigError, match="class 'c' is unknown; choose from a, b"):
             act(2, label="c")
+
+
+def test_truncation_moves_styles_towards_the_nearest_centre(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sample does not depend on those beside it; other weights have other centres."""
+    monkeypatch.setattr(style_layers, "MAPPED", 200)
+    c = replace(PRESETS["tiny"], truncation_centres=5)
+    made, z = Generator(c, 3).eval(), torch.randn(4, 16, generator=torch.Generator().manual_seed(1))
+    for _ in range(2):
+        drawn = torch.randn(200, 16, generator=torch.Generator().manual_seed(0))
+        centres, w = find_centres(made.map(drawn, None).detach(), 5), made.map(z, None)
+        expected = centres[torch.cdist(w.double(), centres).argmin(1)].float()
+        torch.testing.assert_close(made.mapping(z, truncation=0.3)[:, 0], expected + 0.3 * (w - expected))
+        torch.testing.assert_close(made.mapping(z[2:3], truncation=0.3)[0, 0], (expected + 0.3 * (w - expected))[2])
+        with torch.no_grad():
+            for weight in made.map.parameters():
+                weight.mul_(1.5)
+    assert not Generator(c, 3, classes=2).centres.count and not [key for key in made.state_dict() if "centre" in key]
 
 
 # ---------------------------------------------------------------------------------------------------- losses

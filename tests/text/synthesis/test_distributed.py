@@ -60,7 +60,8 @@ def test_two_ranks_give_the_weights_and_the_figures_of_one(method: str, words: s
             for n in ("one", "two")
         )
         for key, weight in one.items():
-            torch.testing.assert_close(two[key], weight, rtol=1e-11, atol=1e-11)
+            # What adds to all keys of an attention changes nothing: such a weight learns from rounding alone.
+            torch.testing.assert_close(two[key], weight, rtol=1e-11, atol=1e-10)
     rows = [json.loads((tmp_path / name / "evaluation.json").read_text())["rows"] for name in ("one", "two")]
     assert rows[0].keys() == rows[1].keys()
     for row, figures in rows[0].items():

@@ -191,7 +191,8 @@ def test_values_are_exact_where_networks_compute_in_bfloat16(data: str) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"beta": 0.5}, "beta 0.5: expected 1 or more"),
+        ({"beta": 0.5}, "beta 0.5: expected 1 to 1000000"),
+        ({"beta": math.inf}, "beta inf: expected 1 to 1000000"),
         ({"representations": 0}, "representations 0: expected 1 or more"),
         ({"slots": 0}, "slots 0: expected 1 or more"),
         ({"schedule_steps": -1}, "schedule_steps -1: expected 0 or more"),
