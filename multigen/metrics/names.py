@@ -29,6 +29,8 @@ LOWER = (
         "ungrammatical",
         "exact_copies",
         "longest_copied",
+        "overlap_",
+        "detector_",
     ),
 )
 HIGHER = (
@@ -50,12 +52,12 @@ HIGHER = (
         "same_si_sdr",
         "vowels_kept",
     ),
-    *("grammatical", "bleu_", "rouge_", "corpus_bleu"),
+    *("grammatical", "bleu_", "rouge_", "corpus_bleu", "similarity_minilm"),
 )
 """Prefixes of metrics for which lower, or higher, is better. Neither holds where the value of real
-data is best (memorisation, variety, density, detail, saturation, seam, self-BLEU, distinct and
-unique texts, grammar_bits), for d_overfit, which describes D, and for confident, which rises when
-all samples are alike."""
+data is best (memorisation, variety, density, detail, saturation, seam, self-BLEU, seq_rep, distinct
+and unique texts, grammar_bits), for d_overfit, which describes D, and for confident, which rises
+when all samples are alike."""
 HEADLINES = (
     *("psnr", "efficientnet_lite0", "class_kept"),
     *("ungrammatical", "nll_oracle", "lm_score", "nll_test", "divergence_bits"),

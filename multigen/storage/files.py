@@ -12,7 +12,7 @@ import shutil
 import warnings
 import zipfile
 import zlib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -278,10 +278,10 @@ def expanded(path: str | Path) -> Path:
     return Path(full)
 
 
-def write_flushed(path: Path, data: bytes) -> None:
-    """Writes, and waits until the data are on disk."""
+def write_flushed(path: Path, data: bytes | Iterable[bytes | memoryview]) -> None:
+    """Writes data, or their parts one after the other, and waits until they are on disk."""
     with open(path, "wb") as file:
-        file.write(data)
+        file.writelines([data] if isinstance(data, bytes) else data)
         file.flush()
         os.fsync(file.fileno())
 

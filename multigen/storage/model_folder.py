@@ -23,7 +23,7 @@ from multigen.storage.files import (
 from multigen.storage.older import model_table
 from multigen.storage.reading import CONFIG
 from multigen.storage.run_folder import find_newest, is_run, method_of, newest_runs
-from multigen.storage.tensors import TensorFile, to_bytes
+from multigen.storage.tensors import TensorFile, to_parts
 from multigen.version import __version__
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def write_model(
     try:
         with writing_whole(folder, _own_files(existing_or_backup(folder), files)) as new:
             for name, tensors in weights.items():
-                write_flushed(new / f"{name}.safetensors", to_bytes(tensors))
+                write_flushed(new / f"{name}.safetensors", to_parts(tensors))
             for name, text in {**texts, "config.json": json.dumps(about, indent=1) + "\n"}.items():
                 write_flushed(new / name, text.encode())
     except FileExistsError as error:

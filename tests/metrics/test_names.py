@@ -18,6 +18,7 @@ RESULTS = sorted((Path(__file__).resolve().parents[2] / "recipes" / "results").g
 NEITHER = {
     *("memorisation", "variety", "density", "d_overfit", "confident"),
     *("unique", "distinct_1", "distinct_2", "distinct_3", "distinct_tokens", "grammar_bits"),
+    *("seq_rep_4",),
     *("detail", "seam"),
     *("self_bleu_2", "self_bleu_3", "self_bleu_4", "self_bleu_5"),
 }
@@ -46,10 +47,23 @@ def test_directions() -> None:
         "Set5/vgg54",
         "ungrammatical",
         "reverse_lm_score",
+        "nll_word",
+        "overlap_8",
+        "detector_minilm",
         "mcd_dtw",
     ):
         assert direction(name) == -1, name
-    for name in ("is_drums", "recall", "classes", "Set5/psnr_y", "grammatical", "bleu_5", "rouge_l", "si_sdr"):
+    for name in (
+        "is_drums",
+        "recall",
+        "classes",
+        "Set5/psnr_y",
+        "grammatical",
+        "bleu_5",
+        "rouge_l",
+        "similarity_minilm",
+        "si_sdr",
+    ):
         assert direction(name) == 1, name
 
 

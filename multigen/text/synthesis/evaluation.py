@@ -17,12 +17,12 @@ from multigen.storage.lines import optional
 from multigen.tasks.synthesis.curves import Point, draw_curves
 from multigen.text import metrics
 from multigen.text.decoding import sample, token_mask
+from multigen.text.encoder import has_encoder
 from multigen.text.networks.generators import Generator
-from multigen.text.scripts import is_spaceless
-from multigen.text.synthesis.evaluator import DEFINITIONS, Evaluator
+from multigen.text.synthesis.evaluator import DEFINITIONS, Evaluator, shuffled
 from multigen.text.synthesis.quality_diversity import verdict
 
-__all__ = ["AS_IT_COMES", "change", "continuations", "evaluate_models", "shuffled"]
+__all__ = ["AS_IT_COMES", "change", "continuations", "evaluate_models"]
 
 TEMPERATURES = (1.1, 1.0, 0.9, 0.8, 0.7)
 SHOWN = 8  # samples of each model in samples.txt
@@ -74,8 +74,10 @@ def evaluate_models(
             for each in names:
                 rows[each] |= continued
     error = rows["real"].pop("quality_error")
+    if evaluator.corpus.kind == "texts":
+        rows["shuffled"] = evaluator.shuffled()
     if prompt:
-        rows["shuffled"] = continuations(evaluator, None, prompt)
+        rows["shuffled"] = rows.get("shuffled", {}) | continuations(evaluator, None, prompt)
     if rank() == 0:
         real = rows["real"]
         star = Point(1.0, real["nll_test"], real[quality], error) if "nll_test" in real else None
@@ -115,18 +117,10 @@ def change(rows: Mapping[str, Mapping[str, float]]) -> str:
     return f"{name} against {BASE}: gained {', '.join(gained) or 'nothing'}; lost {', '.join(lost) or 'nothing'}"
 
 
-def shuffled(text: str, rng: random.Random) -> str:
-    """The words of a text in another order, or its characters where it has no spaces between
-    words."""
-    between, units = ("", [*text]) if is_spaceless(text) else (" ", text.split())
-    rng.shuffle(units)
-    return between.join(units)
-
-
 def continuations(evaluator: Evaluator, G: Generator | None, prompt: int) -> dict[str, float]:
-    """ROUGE and BLEU of continuations by G of the first `prompt` tokens of test texts, against the
-    true continuations; without G, of the shuffled words (or characters) of other test texts: the
-    baseline."""
+    """ROUGE, BLEU and similarity of continuations by G of the first `prompt` tokens of test texts,
+    against the true continuations; without G, of the shuffled words (or characters) of other test
+    texts: the baseline."""
     corpus, info = evaluator.corpus, evaluator.info
     test = corpus.test[token_mask(corpus.test, info.last).sum(1) > prompt + 1][:PROMPTED]
     truth = corpus.texts(test[:, prompt:])
@@ -138,4 +132,7 @@ def continuations(evaluator: Evaluator, G: Generator | None, prompt: int) -> dic
         prompts: Tensor = test[:, :prompt].to(uniform.device)
         tokens = sample(G, uniform, info.last, info.pad, prompts)
         written = corpus.texts(tokens[:, prompt:].cpu())
-    return metrics.rouge(written, truth) | {"corpus_bleu": metrics.corpus_bleu(written, truth)}
+    figures = metrics.rouge(written, truth) | {"corpus_bleu": metrics.corpus_bleu(written, truth)}
+    if has_encoder():
+        figures["similarity_minilm"] = metrics.sentence_similarity(written, truth)
+    return figures

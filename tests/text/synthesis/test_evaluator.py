@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from multigen.text import fables
 from multigen.text.datasets import Corpus, TextInfo, open_corpus
-from multigen.text.decoding import sample
+from multigen.text.decoding import sample, token_mask
 from multigen.text.files import encode
 from multigen.text.networks.generators import LSTM, Generator
 from multigen.text.oracle import Oracle
@@ -195,6 +195,25 @@ def test_texts_are_scored_by_language_models_of_their_own(texts: tuple[Corpus, E
         and {"bleu_2", "self_bleu_5", "distinct_3", "lm_score"} <= real.keys()
     )
     assert "nll_test" not in real
+
+
+def test_texts_are_compared_with_all_of_the_data(tmp_path: Any) -> None:
+    rng = random.Random(0)
+    books = [" ".join(rng.choices([f"w{i}" for i in range(30)], k=900)) for _ in range(2)]
+    for name, book in zip("ab", books, strict=True):
+        (tmp_path / f"{name}.txt").write_text(book)
+    corpus = open_corpus(str(tmp_path), 24, unit="file")
+    assert sorted(" ".join(part.split()) in " ".join(books) for texts in corpus.whole for part in texts)[0]
+    result = Evaluator(corpus, samples=12, lm_steps=2, seed=0)
+    held_out = result.variety(corpus.test[:12], result.corpus.test_texts[:12])
+    assert held_out["overlap_8"] == 1 and held_out["seq_rep_4"] < 0.1  # held-out texts are copies too
+    real, baseline = result.real(), result.shuffled()
+    assert real["overlap_8"] == baseline["overlap_8"] == 0 and "seq_rep_4" in real.keys() & baseline.keys()
+    figures = result.measure(Recites(corpus.test[:1].repeat(12, 1), corpus.info.tokens), 1.0, whole=False)
+    ratio = (
+        sum(len(t.split()) for t in corpus.texts(result.test)) / token_mask(result.test, corpus.info.last).sum().item()
+    )
+    assert figures["nll_word"] * ratio == pytest.approx(figures["nll_test"])
 
 
 def test_texts_of_one_word_have_no_pairs(tmp_path: Any) -> None:
