@@ -9,7 +9,7 @@ from torch import Tensor
 from multigen.audio.store import BLOCK, Store
 from multigen.errors import DataError
 
-__all__ = ["OFFSET", "Silent", "audible", "check_audible", "gain", "offset_of", "peak_of"]
+__all__ = ["OFFSET", "Silent", "as_loud", "audible", "check_audible", "gain", "offset_of", "peak_of"]
 
 SILENCE = 1e-3  # -60 dB of full scale: recordings whose peak is below are damage, not data
 QUIET = 1e-2  # -40 dB, below a recording's peak for trimming, below its loudest frame for its loudness
@@ -20,6 +20,7 @@ FRAME = 0.05  # seconds
 OFFSET = 0.005  # -46 dB of full scale: smaller offsets, as converters leave them, are inaudible
 SAME_SIDE = 0.9  # share of frames whose means are on one side of 0
 FRAMES = 8
+LOUDER = 10.0
 
 
 class Silent(DataError):
@@ -100,3 +101,17 @@ def gain(sound: Store, rate: int, first: int, end: int, peak: float) -> float:
     power = torch.tensor(powers)  # (frames,)
     loudness = float(power[power >= QUIET**2 * power.max()].mean().sqrt())
     return min(LOUDNESS / loudness, PEAK / peak)
+
+
+def as_loud(sound: Tensor, other: Tensor, half: int) -> Tensor:
+    """A sound (T,) made as loud as another (T,) at each moment, by the power of both within `half`
+    samples on each side; at most 20 dB louder than it is."""
+    ratio = _power_around(other, half) / _power_around(sound, half).clamp(min=1e-12)
+    return sound * ratio.sqrt().clamp(max=LOUDER).to(sound)
+
+
+def _power_around(sound: Tensor, half: int) -> Tensor:
+    """Sum of squares within `half` samples on each side, where there is sound: float64 (T,)."""
+    total = torch.nn.functional.pad(sound.double().square().cumsum(0), (1, 0))
+    place = torch.arange(len(sound), device=sound.device)
+    return total[(place + half + 1).clamp(max=len(sound))] - total[(place - half).clamp(min=0)]

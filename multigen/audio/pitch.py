@@ -14,21 +14,20 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from multigen.console import say
+from multigen.audio.envelopes import envelopes_of, stretched
 from multigen.errors import DataError
 
-__all__ = ["HIGHEST", "LOWEST", "Pitch", "move", "pitch_of", "radius_of", "say_if_no_speech", "statistics", "voiced_of"]
+__all__ = ["HIGHEST", "LEVEL", "LOWEST", "Pitch", "move", "pitch_of", "radius_of", "statistics"]
 
 LOWEST, HIGHEST = 60.0, 500.0
 """Hz, of the pitch that is looked for."""
 PERIODS = 3.0  # of the lowest pitch in a window
-VOICED, LEVEL = 0.5, 1e-3  # least correlation with itself a period later, and RMS, of a voiced frame
+VOICED = 0.5  # least correlation of a voiced frame with itself a period later
+LEVEL = 1e-3
+"""RMS of a frame that is audible, at least."""
 OCTAVE = 0.02  # by which a correlation counts less, an octave of the period longer
 SMOOTH = 2  # frames on each side of a median
 WIDEST = 2.0  # octaves by which a pitch is moved at most
-KEPT, GONE = 0.6, 0.9  # of a period: quefrencies of the envelope, and those that are none of it
-SPEECH = 0.15, 0.99  # least and greatest share of the audible frames of speech that have a pitch
-SENTENCE = 400  # audible frames, 5 seconds of 80: a shorter sentence may have a pitch throughout
 LEAST = 20  # voiced frames by which a speaker's pitch is known
 TOGETHER = 4_096  # frames looked at at a time: each takes 40 times the memory of its samples
 
@@ -57,23 +56,6 @@ def statistics(pitches: Sequence[Tensor], name: str) -> Pitch:
             "person speaking, without music or noise: give such"
         )
     return Pitch(float(voiced.log().mean()), float(voiced.log().std(correction=0)))
-
-
-def voiced_of(sound: Tensor, pitch: Tensor, hop: int) -> tuple[int, int]:
-    """How many frames of a sound (T,) are audible, and how many of these have a pitch (frames,)."""
-    frames = sound[: len(sound) // hop * hop].view(-1, hop)
-    audible = frames.square().mean(1).sqrt() >= LEVEL
-    return int(audible.sum()), int((audible & (pitch[: len(frames)] > 0)).sum())
-
-
-def say_if_no_speech(name: str, audible: int, voiced: int) -> None:
-    """Says where so many of the audible frames have a pitch as in no speech."""
-    share = voiced / max(audible, 1)
-    if share < SPEECH[0] or (share > SPEECH[1] and audible >= SENTENCE):
-        say(
-            f"{name}: a pitch of {LOWEST:.0f} to {HIGHEST:.0f} Hz in {share:.0%} of what is audible; expected speech of one "
-            f"person, without music or noise, which has one in {SPEECH[0]:.0%} to {SPEECH[1]:.0%}: the result will not be speech"
-        )
 
 
 def radius_of(rate: int, hop: int) -> int:
@@ -109,35 +91,25 @@ def _pitch_of_frames(frames: Tensor, window: Tensor, rate: int) -> Tensor:
     return torch.where(voiced, rate / period, 0.0)
 
 
-def move(magnitudes: Tensor, pitch: Tensor, moved: Tensor, rate: int, least: float) -> Tensor:
+def move(magnitudes: Tensor, pitch: Tensor, moved: Tensor, rate: int, least: float, formants: float = 1.0) -> Tensor:
     """Magnitudes of an STFT (F, frames) with their harmonics moved from a pitch (frames,) to
     another, Hz, under the same envelope; frames without a pitch stay as they are.
 
-    The envelope is the part of the log-spectrum below .6 to .9 of a period in quefrency; what is
-    left of the log-spectrum, the harmonics, is stretched along frequency.
+    What the envelope leaves of the log-spectrum, the harmonics, is stretched along frequency.
 
     Args:
         least: smaller magnitudes count as this much.
+        formants: factor by which the envelope is stretched.
     """
     voiced = (pitch > 0) & (moved > 0)
     if not voiced.any():
         return magnitudes
     log = magnitudes[:, voiced].clamp(min=least).log().T  # (n, F)
-    f0, bins = pitch[voiced], log.shape[1]
-    ratio = (moved[voiced] / f0).clamp(2**-WIDEST, 2**WIDEST)
-    cepstrum = torch.fft.irfft(log)  # (n, 2 (F - 1))
-    quefrency = torch.arange(bins, device=log.device, dtype=log.dtype)
-    quefrency = torch.cat([quefrency, quefrency[1:-1].flip(0)])
-    share = (quefrency * f0[:, None] / rate - KEPT) / (GONE - KEPT)
-    envelope = torch.fft.rfft(cepstrum * (0.5 + 0.5 * torch.cos(math.pi * share.clamp(0, 1)))).real
-    top = bins - 1
-    place = torch.arange(bins, device=log.device, dtype=log.dtype) / ratio[:, None]
-    place = (top - (top - place % (2 * top)).abs()).clamp(0, top)  # beyond the highest frequency by reflection
-    low = place.long().clamp(max=top - 1)
-    rest, share = log - envelope, place - low
-    stretched = rest.gather(1, low) * (1 - share) + rest.gather(1, low + 1) * share
+    ratio = (moved[voiced] / pitch[voiced]).clamp(2**-WIDEST, 2**WIDEST)
+    envelope = envelopes_of(log, pitch[voiced], rate)
+    harmonics = stretched(log - envelope, ratio[:, None], reflect=True)
     result = magnitudes.clone()
-    result[:, voiced] = (envelope + stretched).exp().T
+    result[:, voiced] = (stretched(envelope, formants) + harmonics).exp().T
     return result
 
 

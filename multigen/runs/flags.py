@@ -26,6 +26,7 @@ GROUPS = {
             "target",
             "speakers",
             "parallel",
+            "seconds",
             "vocoder",
             "task",
             "direction",
@@ -83,6 +84,7 @@ GROUPS = {
             "maxout",
         ),
         *("upsample", "halvings", "recurrent", "positions", "post_filter", "hop", "n_fft", "bands"),
+        *("representation", "coefficients", "tract"),
         *(
             "input_size",
             "discriminator_width",

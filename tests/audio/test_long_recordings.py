@@ -89,6 +89,28 @@ def test_resampling_in_blocks_is_that_of_the_whole() -> None:
         torch.testing.assert_close(result, rates.resample(sound, before, after), rtol=0, atol=1e-5)
 
 
+def test_rates_without_a_common_divisor_are_resampled_as_others_are() -> None:
+    """By filters that are computed as they are needed, of which all together would be a
+    gigabyte."""
+    sound = torch.randn(2, 9_000, generator=torch.Generator().manual_seed(0)) / 4
+    for before, after in ((997, 809), (809, 997), (3_001, 100)):
+        kept = rates.resample(sound, before, after)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(rates, "KEPT", 50_000)
+            made = rates.resample(sound, before, after)
+            patch.setattr(rates, "PIECE", 1_000)
+            parts = torch.cat(list(rates.resampled(sound.split(1_700, 1), before, after)), 1)
+        assert made.shape == kept.shape
+        torch.testing.assert_close(made, kept, rtol=0, atol=2e-4)  # torchaudio's phases are of float32
+        torch.testing.assert_close(parts, made, rtol=0, atol=1e-5)
+    before, after = 11_003, 11_999
+    assert before * after > rates.KEPT
+    tone = torch.sin(torch.arange(before) * (2 * torch.pi * 440 / before))
+    made = rates.resample(tone, before, after)
+    true = torch.sin(torch.arange(after) * (2 * torch.pi * 440 / after))
+    assert made.shape == true.shape and (made - true)[500:-500].abs().max() < 1e-3
+
+
 @pytest.mark.slow
 def test_an_hour_takes_little_memory(tmp_path: Path) -> None:
     """44.1 kHz, stereo: 635 MB, of which the peak over what imports take is at most 500 MB, in

@@ -127,9 +127,19 @@ def test_stereo_is_averaged_by_name(run: Path, tmp_path: Path) -> None:
     assert soundfile.info(tmp_path / "out" / "a.wav").channels == 1
 
 
-def test_music_is_named(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("rest", [0, RATE // 4], ids=["organ", "tune with pauses"])
+def test_music_is_refused(run: Path, tmp_path: Path, rest: int, capsys: pytest.CaptureFixture[str]) -> None:
+    notes = torch.nn.functional.pad(organ(2).view(8, -1), (0, rest)).view(1, -1)
+    write_sound(tmp_path / "tune.wav", notes, RATE)
+    assert tiny.multigen(["translate", tmp_path / "tune.wav", "--model", run, "--out", tmp_path / "out"]) == 2
+    said = capsys.readouterr().err
+    assert "of its pitch is held like notes, as in music; expected speech of one person" in said
+    assert not (tmp_path / "out" / "tune.wav").exists()
+
+
+def test_drums_are_refused(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_sound(tmp_path / "beat.wav", drums(3, RATE, RATE, 0)[0].reshape(1, -1), RATE)
-    assert tiny.multigen(["translate", tmp_path / "beat.wav", "--model", run, "--out", tmp_path / "out"]) == 0
+    assert tiny.multigen(["translate", tmp_path / "beat.wav", "--model", run, "--out", tmp_path / "out"]) == 2
     assert "expected speech of one person, without music" in capsys.readouterr().err
 
 
@@ -168,12 +178,11 @@ def quiet(folder: Path) -> list[str]:
     return ["--data", str(folder / "two")]
 
 
-@pytest.mark.slow
-def test_music_is_named_before_training(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_music_is_refused_before_training(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["train", "maskcyclegan", "tiny", "--steps", "1", "--test-size", "1", *music(tmp_path)]
-    assert tiny.multigen([*words, "--out", tmp_path / "run"]) == 0
-    assert "a: a pitch of 60 to 500 Hz in" in (said := capsys.readouterr().err)
-    assert "expected speech of one person, without music" in said
+    assert tiny.multigen([*words, "--out", tmp_path / "run"]) != 0
+    assert "a: 96% of its pitch is held like notes" in (said := capsys.readouterr().err)
+    assert "expected speech of one person, without music" in said and "give recordings of somebody" in said
 
 
 def unlike_names(folder: Path) -> list[str]:

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 import multigen
-from multigen.audio.translation.features import SpeakerInfo
+from multigen.audio.translation.speaker_statistics import SpeakerInfo
 from multigen.catalogue import METHODS
 from multigen.config import to_table
 from multigen.errors import MultigenError

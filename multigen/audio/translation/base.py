@@ -8,20 +8,22 @@ stages.
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from torch import Tensor, nn
 
 from multigen.audio.files import write_sound
 from multigen.audio.mels import MelSpec
-from multigen.audio.pitch import say_if_no_speech, voiced_of
 from multigen.audio.recordings import Recording
+from multigen.audio.translation.cepstral import CepstralFeatures
 from multigen.audio.translation.converter import VoiceConverter, vocoder_of
 from multigen.audio.translation.evaluator import VoiceSet, comparison, definitions, measured, score, set_of
-from multigen.audio.translation.features import Analysis, Mels, SpeakerInfo, Statistics, Unchanged, statistics_of
+from multigen.audio.translation.features import Analysis, Features, MelFeatures
 from multigen.audio.translation.networks import least_segment
 from multigen.audio.translation.segments import PairSource, SpeechSource
+from multigen.audio.translation.speaker_statistics import SpeakerInfo, Statistics, Unchanged, statistics_of
 from multigen.audio.translation.speakers import Opened, open_speakers
+from multigen.audio.voicing import Voicing, check_like_speech, voicing_of
 from multigen.console import counted, if_slow
 from multigen.data.skipped import report_skipped
 from multigen.engine import Batch, Callback, Step
@@ -31,6 +33,7 @@ from multigen.errors import ConfigError, DataError
 from multigen.memory import require
 from multigen.runs.card import Card
 from multigen.storage.output import replacing
+from multigen.tasks.loading import load
 from multigen.tasks.translation.base import (
     RANGES,
     Direction,
@@ -60,6 +63,8 @@ class AudioTranslationConfig(TranslationConfig):
     parallel: bool = False
     """Learn from recordings that say the same and have one name, laid along each other by dynamic
     time warping, in place of learning without pairs."""
+    seconds: float = 0.0
+    """Of each speaker only so many seconds of recordings are trained on, the first ones; 0: all."""
     test_size: int = 20
     """Recordings of each speaker that are measured at most; 0: all."""
     vocoder: str = ""
@@ -72,8 +77,16 @@ class AudioTranslationConfig(TranslationConfig):
     """Samples between frames; 0: an eightieth of the rate."""
     n_fft: int = 0
     """Samples of a frame; 0: the power of two nearest to 64 ms."""
+    representation: Literal["mels", "cepstra"] = "mels"
+    """What is converted: log-mels, or mel-cepstra of the WORLD vocoder, which needs a compiled
+    package: pip install 'multigen[speech-compiled]'."""
     bands: int = 80
     """Mel bands, from 0 to half the rate."""
+    coefficients: int = 36
+    """With cepstra: how many, c_0 among them."""
+    tract: bool = True
+    """Move the formants too before the generator, by the factor between the vocal tracts that makes
+    the envelopes of two speakers most alike; not in the paper."""
     segment: int = 64
     """Frames of the segments that are trained on."""
     width: int = 128
@@ -98,7 +111,8 @@ class AudioTranslationConfig(TranslationConfig):
 
     ranges = RANGES | {
         **{"rate": (4_000, 48_000), "hop": (0, 8_192), "n_fft": (0, 16_384), "bands": (8, 1_024), "segment": 8},
-        **{"test_size": 0, "discriminator_lr": 0, "validation_size": (0, 0)},
+        "coefficients": (8, 128),
+        **{"test_size": 0, "seconds": 0, "discriminator_lr": 0, "validation_size": (0, 0)},
     }
 
     def __post_init__(self):
@@ -107,6 +121,11 @@ class AudioTranslationConfig(TranslationConfig):
             raise ConfigError(
                 f"segment {self.segment}: expected a multiple of {least_segment()} frames, such as "
                 f"{max(1, round(self.segment / least_segment())) * least_segment()}"
+            )
+        if self.representation == "cepstra" and self.vocoder:
+            raise ConfigError(
+                f"representation cepstra, vocoder {self.vocoder}: WORLD makes sound of mel-cepstra; leave the vocoder out, or "
+                "choose representation mels"
             )
         _ = self.spec  # raises for a rate and a hop that do not fit
 
@@ -140,7 +159,15 @@ class AudioTranslationTrainer(TranslationTrainer[C]):
     @property
     def rows(self) -> int:
         """Of the features."""
-        return self.config.spec.bands
+        c = self.config
+        return c.coefficients if c.representation == "cepstra" else c.spec.bands
+
+    def representing(self, vocoder: Any = None) -> Features:
+        """What is converted, and how it becomes sound."""
+        c = self.config
+        return (
+            CepstralFeatures(c.spec, c.coefficients) if c.representation == "cepstra" else MelFeatures(c.spec, vocoder)
+        )
 
     @property
     def known(self) -> int:
@@ -174,7 +201,7 @@ class AudioTranslationTrainer(TranslationTrainer[C]):
     def open_data(self) -> Source:
         """Opens the recordings of all speakers, and the vocoder."""
         c = self.config
-        self.sounds = Mels(c.spec, self.open_vocoder())
+        self.sounds = self.representing(self.open_vocoder())
         opened = open_speakers(c)
         report_skipped(opened.skipped, "recordings")
         train = {who: [self._long_enough(each) for each in of] for who, of in opened.train.items()}
@@ -189,9 +216,11 @@ class AudioTranslationTrainer(TranslationTrainer[C]):
             analysed = {
                 who: [self.sounds.analyse(each.part(0, len(each))[0]) for each in of] for who, of in train.items()
             }
-            self._say_if_no_speech(train, analysed)
+            self._check_speech(train, analysed)
             fingerprint, self.held_out = opened.fingerprints
-            self.data_info, made = statistics_of(self.sounds, analysed, fingerprint)
+            self.data_info, made = statistics_of(self.sounds, analysed, fingerprint, c.tract)
+            pair = dict([*analysed.items()][:2])
+            self.plain = statistics_of(self.sounds, pair, fingerprint, tracts=False)[0] if c.tract else self.data_info
         self.validation, self.tests = None, (self._tests(opened),)
         if c.parallel:
             return PairSource(made, self.statistics, c.segment, [*train.values()])
@@ -209,13 +238,16 @@ class AudioTranslationTrainer(TranslationTrainer[C]):
             "choose fewer speakers, --speakers, or give fewer recordings",
         )
 
-    def _say_if_no_speech(
+    def _check_speech(
         self, train: Mapping[str, Sequence[Recording]], analysed: Mapping[str, Sequence[Analysis]]
     ) -> None:
+        """Raises DataError for a speaker whose recordings are of music or noise."""
+        spec = self.config.spec
         for who, recordings in train.items():
-            pairs = zip(recordings, analysed[who], strict=True)
-            counts = [voiced_of(each.part(0, len(each))[0], of.pitch, self.config.spec.hop) for each, of in pairs]
-            say_if_no_speech(who, sum(audible for audible, _ in counts), sum(voiced for _, voiced in counts))
+            whole = Voicing()
+            for each, of in zip(recordings, analysed[who], strict=True):
+                whole = whole.plus(voicing_of(each.part(0, len(each))[0], of.pitch, spec.rate, spec.hop))
+            check_like_speech(who, whole, "give recordings of somebody who speaks")
 
     def _long_enough(self, recording: Recording) -> Recording | None:
         return recording if self.config.spec.frames(len(recording)) >= self.config.segment else None
@@ -236,14 +268,23 @@ class AudioTranslationTrainer(TranslationTrainer[C]):
         return turned if direction == self.config.direction else turned.named(f"{items.name}-{direction}")
 
     def translator_of(self, networks: Mapping[str, nn.Module]) -> VoiceConverter:
-        network, sounds = next(iter(networks.values())), getattr(self, "sounds", Mels(self.config.spec))
-        return VoiceConverter(network, self.statistics, sounds, self.config.direction)
+        sounds = self.sounds if hasattr(self, "sounds") else self.representing()
+        return VoiceConverter(next(iter(networks.values())), self.statistics, sounds, self.config.direction)
 
     def baselines(self, direction: Direction) -> dict[str, Translate]:
-        """The recording, and one with mean and deviation of the other speaker's features and
-        pitch."""
-        moments = VoiceConverter(Unchanged(), self.statistics, self.sounds, direction)
-        return {"input": lambda sound: sound, "moments": moments}
+        """The recording; one with mean and deviation of the other speaker's features and pitch;
+        that with the formants moved too, as for the generator; and the model that training began
+        from, not adapted but for what is known of the speakers."""
+
+        def converted(info: SpeakerInfo, network: nn.Module) -> VoiceConverter:
+            return VoiceConverter(network, Statistics(info, self.rows), self.sounds, direction)
+
+        rows: dict[str, Translate] = {"input": lambda sound: sound, "moments": converted(self.plain, Unchanged())}
+        if self.config.tract:
+            rows["tract"] = converted(self.data_info, Unchanged())
+        if self.run.start:
+            rows["start"] = converted(self.data_info, load(self.run.start).network)
+        return rows
 
     def measure(
         self, translators: Mapping[str, Translate], sets: Sequence[VoiceSet], needed: Collection[str] | None = None

@@ -12,11 +12,14 @@ import torch
 from torch import Tensor, nn
 
 from multigen.audio.files import open_sound
-from multigen.audio.pitch import pitch_of, say_if_no_speech, voiced_of
+from multigen.audio.levels import as_loud
+from multigen.audio.pitch import pitch_of
 from multigen.audio.rates import resampled
 from multigen.audio.sound_to_sound import PART, Result, SoundRestorer, check_no_mels, check_sound, checked
 from multigen.audio.streaming import in_parts, streamed_at
-from multigen.audio.translation.features import Mels, Statistics
+from multigen.audio.translation.features import Features, MelFeatures
+from multigen.audio.translation.speaker_statistics import Statistics
+from multigen.audio.voicing import Voicing, check_like_speech, voicing_of
 from multigen.catalogue import TASKS
 from multigen.errors import ConfigError, DataError
 from multigen.tasks.graph import Graph
@@ -26,15 +29,17 @@ from multigen.tasks.translation.base import Direction, other
 __all__ = ["VoiceConverter", "check_speech", "vocoder_of"]
 
 SILENT = 1e-3  # peak of a recording in which nobody speaks
+LOUDNESS = 0.2  # seconds on each side, over which a conversion is as loud as its source
 
 
 class VoiceConverter(SoundRestorer):
     """A trained generator of features as a function of recordings: the same words in another voice,
     of the same length to the sample.
 
-    The pitch is moved by mean and deviation of its logarithm; then the generator converts the
-    features, normalised by speaker. It is used in parts with as much around them as a sample may
-    depend on.
+    The pitch is moved by mean and deviation of its logarithm, the formants by the factor between
+    the vocal tracts; then the generator converts the features, normalised by speaker. The result is
+    as loud as the recording at each moment. It is used in parts with as much around them as a
+    sample may depend on.
 
     Args:
         network: (features (B, rows, N), what is known of the target (B, D)) -> (B, rows, N); it
@@ -52,7 +57,7 @@ class VoiceConverter(SoundRestorer):
         self,
         network: nn.Module,
         statistics: Statistics,
-        features: Mels,
+        features: Features,
         direction: Direction = "AB",
         pair: tuple[int, int] | None = None,
         mix: bool = False,
@@ -62,8 +67,8 @@ class VoiceConverter(SoundRestorer):
         self.pair = pair or ((0, 1) if direction == "AB" else (1, 0))
         spec = features.spec
         super().__init__(
-            network, spec.rate, radius=int(network.radius) * spec.hop + features.radius, step=spec.hop,  # pyright: ignore[reportArgumentType]
-            shortest=features.shortest,
+            network, spec.rate, step=spec.hop, shortest=features.shortest,
+            radius=int(network.radius) * spec.hop + features.radius + round(LOUDNESS * spec.rate),  # pyright: ignore[reportArgumentType]
         )  # fmt: skip
 
     # ---------------------------------------------------------------------------------------------- what a user calls
@@ -118,8 +123,8 @@ class VoiceConverter(SoundRestorer):
         return self._as(self.direction, (source, target))
 
     def for_pitch(self, mean: float) -> "VoiceConverter":
-        """Of more than two speakers the model whose source is the one with the mean log f0 nearest to
-        this, other than the target; else this one."""
+        """Of more than two speakers the model whose source is the one with the mean log f0 nearest
+        to this, other than the target; else this one."""
         if len(self.speakers) == 2 or not mean:
             return self
         others = [i for i in range(len(self.speakers)) if i != self.pair[1]]
@@ -128,8 +133,12 @@ class VoiceConverter(SoundRestorer):
 
     def by(self, vocoder: str, device: str = "auto") -> "VoiceConverter":
         """The same model with sound by a run of vocoder. Raises ConfigError for another model, or
-        one of other mels."""
-        return self._as(self.direction, self.pair, Mels(self.features.spec, vocoder_of(vocoder, device)))
+        one of other mels, and where the model does not work on mels."""
+        if not isinstance(self.features, MelFeatures):
+            raise ConfigError(
+                f"vocoder {vocoder}: the model works on mel-cepstra, which WORLD makes sound; leave the vocoder out"
+            )
+        return self._as(self.direction, self.pair, MelFeatures(self.features.spec, vocoder_of(vocoder, device)))
 
     def same(self, sound: Tensor) -> Tensor:
         """A recording (T,) of the target speaker through the same network: what it changes in what
@@ -142,7 +151,7 @@ class VoiceConverter(SoundRestorer):
     @contextlib.contextmanager
     def restored(self, path: Path, out: int = 0) -> Iterator[Result]:
         """As of `SoundRestorer`; of a recording with more than one channel their mean, or
-        DataError; DataError too for silence. Says where it is not like speech."""
+        DataError; DataError too for silence, music and noise."""
         check_no_mels(path)
         with open_sound(path) as file:
             if file.channels > 1 and not self.mix:
@@ -167,8 +176,8 @@ class VoiceConverter(SoundRestorer):
             return drawn, about[self.pair[1]].expand(n, -1)
 
         says = {
-            "features": f"float32 (batch, {rows}, frames), log-mels by {self.features.spec.to_dict()}, of each row mean 0 and "
-            "deviation 1 by the source's statistics",
+            "features": f"float32 (batch, {rows}, frames), {self.features.says}, of each row mean 0 and deviation 1 by "
+            "the source's statistics",
             "speaker": f"float32 (batch, {about.shape[1]}), what is known of the target",
             "converted": "as features, by the target's statistics",
         }
@@ -177,7 +186,7 @@ class VoiceConverter(SoundRestorer):
 
     # ---------------------------------------------------------------------------------------------- inside
 
-    def _as(self, direction: Direction, pair: tuple[int, int], features: Mels | None = None) -> "VoiceConverter":
+    def _as(self, direction: Direction, pair: tuple[int, int], features: Features | None = None) -> "VoiceConverter":
         result = type(self)(self.network, self.statistics, features or self.features, direction, pair, self.mix)
         result.origin = self.origin
         return result
@@ -193,14 +202,14 @@ class VoiceConverter(SoundRestorer):
         """(T,) -> (T,)"""
         x = nn.functional.pad(sound, (0, max(self.shortest - len(sound), 0)))
         features, (source, target) = self.features, self.pair
-        analysis, pitch = features.analyse(x), self.statistics.pitch
-        given = features.of(analysis, pitch[source], pitch[target])
-        normal, about = self.statistics.normalise(given, source, target), self.statistics.about()[target]
+        own, other = self.statistics.voices[source], self.statistics.voices[target]
+        analysis = features.analyse(x)
+        normal = self.statistics.normalise(features.of(analysis, own, other), source, target)
+        about = self.statistics.about()[target]
         made = self.run(normal[None], lambda rows: self.network(rows, about[None].to(rows)))[0]
-        mels = self.statistics.restore(made, target)
-        least = math.log(features.spec.clip)
-        mels = torch.where((given <= least).all(0), least, mels)  # digital silence stays silent
-        return features.sound(mels, len(x), first // features.spec.hop)[: len(sound)]
+        pitch = own.pitch.to(other.pitch, analysis.pitch)
+        spoken = features.sound(self.statistics.restore(made, target), x, analysis, pitch, first // features.spec.hop)
+        return as_loud(spoken, x, round(LOUDNESS * self.rate))[: len(sound)]
 
 
 def _mono(blocks: Iterable[Tensor]) -> Iterator[Tensor]:
@@ -210,21 +219,20 @@ def _mono(blocks: Iterable[Tensor]) -> Iterator[Tensor]:
 
 def check_speech(name: str, blocks: Iterable[Tensor], rate: int, hop: int) -> float:
     """The mean log f0 of a recording (1, T), in blocks; 0 without a pitch. Raises DataError where
-    it is silent; says where it is not like speech."""
-    peak, audible, voiced, logs = 0.0, 0, 0, list[Tensor]()
+    it is silent, music or noise."""
+    peak, voicing, logs = 0.0, Voicing(), list[Tensor]()
     for block in blocks:
         for part in block[0].split(PART):
             peak = max(peak, float(part.abs().max()))
             pitch = pitch_of(part, rate, hop)
             logs.append(pitch[pitch > 0].log())
-            counts = voiced_of(part, pitch, hop)
-            audible, voiced = audible + counts[0], voiced + counts[1]
+            voicing = voicing.plus(voicing_of(part, pitch, rate, hop))
     if peak < SILENT:
         raise DataError(
             f"{name}: silence, by a peak below {20 * math.log10(SILENT):.0f} dB of full scale; expected somebody who speaks; "
             "choose another recording, or skip it: --skip-bad"
         )
-    say_if_no_speech(name, audible, voiced)
+    check_like_speech(name, voicing, "choose another recording, or skip it: --skip-bad")
     whole = torch.cat(logs)
     return float(whole.mean()) if len(whole) else 0.0
 

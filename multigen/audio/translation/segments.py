@@ -8,7 +8,7 @@ from torch import Tensor
 
 from multigen.audio.recordings import Recording
 from multigen.audio.speech_metrics import path_between
-from multigen.audio.translation.features import Statistics
+from multigen.audio.translation.speaker_statistics import Statistics
 from multigen.audio.translation.speakers import sentence_of
 from multigen.engine.batches import Batch, Rows
 from multigen.errors import DataError

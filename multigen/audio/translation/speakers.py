@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
@@ -42,6 +43,8 @@ class Settings(Protocol):
     @property
     def rate(self) -> int: ...
     @property
+    def seconds(self) -> float: ...
+    @property
     def skip_bad(self) -> bool: ...
 
 
@@ -78,13 +81,14 @@ def open_speakers(c: Settings) -> Opened:
     test, name = _tests(c, tuple(train), skipped)
     if test is None:
         train, test = _held_out(train)
-    train = {who: _long(each, c.rate) for who, each in train.items()}
+    train = {who: _first(_long(each, c.rate), c.seconds * c.rate) for who, each in train.items()}
     for who, recordings in train.items():
         seconds = sum(map(len, recordings)) / c.rate
         if seconds < LEAST:
+            more = "add recordings, or raise --seconds" if c.seconds else "add recordings"
             raise DataError(
                 f"{c.target if c.target and who == tuple(train)[1] else c.data}: {seconds:.1f} seconds of {who} to train on, "
-                f"expected at least {LEAST:g}, and a minute or more for a likeness; add recordings"
+                f"expected at least {LEAST:g}, and a minute or more for a likeness; {more}"
             )
     return Opened(train, {who: _long(each, c.rate) for who, each in test.items()}, name, skipped)
 
@@ -98,6 +102,12 @@ def sentence_of(name: str, speaker: str) -> str:
 
 def _long(recordings: Sequence[Recording], rate: int) -> list[Recording]:
     return [each for each in recordings if len(each) >= SHORTEST * rate]
+
+
+def _first(recordings: Sequence[Recording], samples: float) -> list[Recording]:
+    """The first of them that have so many samples together; 0: all."""
+    ends = accumulate(map(len, recordings), initial=0)
+    return [each for each, before in zip(recordings, ends, strict=False) if not samples or before < samples]
 
 
 def _read(

@@ -6,7 +6,7 @@
 
 G is a perceptron of rectifiers; D is one of leaky rectifiers or, as in the paper, of maxout with
 dropout (Goodfellow et al. 2013, arXiv:1302.4389). Both take images as vectors: 784 numbers at 28 x
-28.
+28. With batch norm in G and dropout in D (`laptop`, `default`) they learn digits in minutes.
 """
 
 from dataclasses import dataclass
@@ -15,8 +15,10 @@ from typing import ClassVar, Literal
 from torch import Tensor, nn
 
 from multigen import losses
+from multigen.config import BELOW_ONE
 from multigen.engine import SGD, Adam, Batch, Step, Terms
 from multigen.engine.optimisers import Optimiser
+from multigen.errors import ConfigError
 from multigen.image.synthesis.base import ImageSynthesisConfig, ImageSynthesisTrainer
 from multigen.tasks.synthesis.conditioning import ProjectionHead, with_class
 
@@ -44,11 +46,20 @@ class GANConfig(ImageSynthesisConfig):
     betas: tuple[float, float] = (0.5, 0.999)
     """Betas of Adam; with `maxout` the first is the momentum."""
 
+    ranges = ImageSynthesisConfig.ranges | {"dropout": (0, BELOW_ONE)}
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.norm and self.batch < 2:
+            raise ConfigError(
+                f"batch {self.batch}: batch norm needs 2 images or more; set --batch 2, or leave it out: --no-norm"
+            )
+
 
 PRESETS = {
     "tiny": GANConfig(width=32, batch=16, steps=20, ema=0.9, samples=100),
-    "laptop": GANConfig(steps=12_000, ema=0.998),
-    "default": GANConfig(steps=100_000),
+    "laptop": GANConfig(norm=True, dropout=0.3, steps=12_000, ema=0.998),
+    "default": GANConfig(norm=True, dropout=0.3, steps=100_000),
     "paper": GANConfig(width=1200, maxout=True, batch=100, steps=300_000, lr=0.1, ema=0.0),
 }
 

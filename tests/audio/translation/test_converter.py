@@ -9,8 +9,11 @@ import pytest
 import torch
 
 import multigen
+from multigen.audio.mels import MelSpec
 from multigen.audio.translation import features
 from multigen.audio.translation.converter import VoiceConverter, check_speech
+from multigen.audio.translation.features import MelFeatures
+from multigen.audio.translation.speaker_statistics import Statistics, Unchanged, statistics_of
 from multigen.audio.voice import utterance
 from multigen.errors import ConfigError, DataError
 from tests.audio.translation.toys import RATE, info, untrained
@@ -79,8 +82,6 @@ def test_of_more_speakers_each_may_be_the_target(tmp_path: Path) -> None:
 def test_what_is_known_of_speakers_must_fit() -> None:
     from dataclasses import replace
 
-    from multigen.audio.translation.features import Statistics
-
     known = info()
     with pytest.raises(ConfigError, match="speakers F2, F2: 4 numbers of pitch"):
         replace(known, speakers=("F2", "F2"))
@@ -95,12 +96,30 @@ def test_what_is_no_speech_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(DataError, match=r"quiet: silence, .*; expected somebody who speaks"):
         check_speech("quiet", [torch.zeros(1, RATE)], RATE, 100)
     time = torch.arange(6 * RATE) / RATE
-    check_speech("a sentence of vowels", [torch.sin(2 * torch.pi * 220 * time[: 2 * RATE])[None]], RATE, 100)
+    glide = torch.sin(2 * torch.pi * (150 * time[: 2 * RATE] + 20 * time[: 2 * RATE] ** 2))
+    check_speech("a sentence of vowels", [glide[None]], RATE, 100)
     assert capsys.readouterr().err == ""
-    for name, sound in {
-        "organ": 0.3 * sum(torch.sin(2 * torch.pi * 220 * k * time) / k for k in (1, 2, 3)),
-        "hiss": 0.1 * torch.randn(2 * RATE, generator=torch.Generator().manual_seed(0)),
-    }.items():
-        check_speech(name, [torch.as_tensor(sound)[None]], RATE, 100)
-        assert f"{name}: a pitch of 60 to 500 Hz in" in (said := capsys.readouterr().err)
-        assert "expected speech of one person, without music" in said
+    organ = 0.3 * sum(torch.sin(2 * torch.pi * 220 * k * time) / k for k in (1, 2, 3))
+    siren = torch.sin(2 * torch.pi * (200 * time + 40 * torch.sin(3 * time)))
+    hiss = 0.1 * torch.randn(2 * RATE, generator=torch.Generator().manual_seed(0))
+    for name, sound, words in (
+        ("organ", organ, "of its pitch is held like notes, as in music"),
+        ("siren", siren, "a pitch of 60 to 500 Hz in 100% of what is audible"),
+        ("hiss", hiss, "a pitch of 60 to 500 Hz in [0-4]%"),
+    ):
+        with pytest.raises(DataError, match=f"{name}: .*{words}.*; expected speech of one person, without music"):
+            check_speech(name, [torch.as_tensor(sound)[None]], RATE, 100)
+    half = torch.cat([speech[0], hiss.repeat(6)])[None]
+    check_speech("noisy", [half], RATE, 100)
+    assert "noisy: a pitch of 60 to 500 Hz in" in (said := capsys.readouterr().err) and "may not be speech" in said
+
+
+def test_a_conversion_is_as_loud_as_its_source() -> None:
+    """Though features of the target, from much louder recordings, would make it louder."""
+    mels = MelFeatures(MelSpec(rate=RATE))
+    sounds = {who: [gain * utterance(who, 1, rate=RATE).sound] for who, gain in (("F1", 0.1), ("M2", 1.0))}
+    info, _ = statistics_of(mels, {who: [mels.analyse(x) for x in of] for who, of in sounds.items()}, "")
+    made = VoiceConverter(Unchanged(), Statistics(info, mels.rows), mels)(sounds["F1"][0])
+    powers = [x.square().mean().log10() for x in (made, sounds["F1"][0])]
+    assert abs(float(powers[0] - powers[1])) < 0.1  # a decibel
+    assert info.tracts[0] > 1.1 * info.tracts[1]

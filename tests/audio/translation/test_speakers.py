@@ -11,8 +11,8 @@ from multigen.audio.store import Store
 from multigen.audio.translation import base, speakers
 from multigen.audio.translation.maskcyclegan import PRESETS
 from multigen.audio.translation.speakers import open_speakers, sentence_of
-from multigen.errors import ConfigError, OutOfMemory
-from tests.audio.translation.toys import prepared
+from multigen.errors import ConfigError, DataError, OutOfMemory
+from tests.audio.translation.toys import RATE, configured, prepared
 
 
 def test_every_preset_takes_two_folders_as_they_are(voices: Path) -> None:
@@ -53,6 +53,18 @@ def test_a_sentence_is_held_out_of_all_speakers_or_of_none() -> None:
 def test_more_speech_than_fits_is_refused_before_it_is_analysed(voices: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("multigen.memory.available", lambda: 1_000)
     monkeypatch.setattr("multigen.memory.SMALL", 0)
-    monkeypatch.setattr(base.Mels, "analyse", None)
+    monkeypatch.setattr(base.MelFeatures, "analyse", None)
     with pytest.raises(OutOfMemory, match=r"0 minutes of 2 speakers: .* choose fewer speakers, --speakers"):
         prepared(voices)
+
+
+def test_of_each_speaker_the_first_seconds_are_trained_on(voices: Path) -> None:
+    whole, some = (open_speakers(configured(voices, seconds=seconds)).train for seconds in (0, 9))
+    for who, recordings in some.items():
+        assert [each.name for each in recordings] == [each.name for each in whole[who]][: len(recordings)]
+        lengths = [len(each) / RATE for each in recordings]
+        assert sum(lengths) >= 9 > sum(lengths[:-1]) and len(recordings) <= len(whole[who])
+    with pytest.raises(
+        DataError, match=r"seconds of F2 to train on, expected at least 8, .*; add .*, or raise --seconds"
+    ):
+        open_speakers(configured(voices, seconds=1))

@@ -9,8 +9,9 @@ from torch import Tensor
 
 from multigen.audio.files import write_sound
 from multigen.audio.mels import MelSpec
-from multigen.audio.translation.features import Analysis, Mels, SpeakerInfo, statistics_of
+from multigen.audio.translation.features import Analysis, MelFeatures
 from multigen.audio.translation.maskcyclegan import PRESETS, MaskCycleGANConfig, MaskCycleGANTrainer
+from multigen.audio.translation.speaker_statistics import SpeakerInfo, statistics_of
 from multigen.audio.voice import utterance
 from multigen.config import to_table
 from multigen.engine import Run
@@ -44,7 +45,7 @@ def prepared(folder: Path, **changes: Any) -> MaskCycleGANTrainer:
 
 def info(speakers: tuple[str, ...] = SPEAKERS, bands: int = 24) -> SpeakerInfo:
     """Statistics of one sentence of each speaker."""
-    mels = Mels(MelSpec(rate=RATE, bands=bands))
+    mels = MelFeatures(MelSpec(rate=RATE, bands=bands))
     sounds = {speaker: [mels.analyse(utterance(speaker, 0, rate=RATE).sound)] for speaker in speakers}
     made: dict[str, list[Analysis]] = sounds
     return statistics_of(mels, made, "")[0]

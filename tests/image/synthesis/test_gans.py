@@ -94,6 +94,10 @@ def test_the_perceptron_has_batch_norm_and_dropout_where_asked() -> None:
     assert [type(layer) for layer in normed.layers][1:5:3] == [nn.BatchNorm1d] * 2
     d, image = gan.Discriminator(64, 28, 1, dropout=0.5), torch.randn(3, 1, 28, 28)
     assert torch.equal(d.eval()(image), d(image))
+    with pytest.raises(ConfigError, match="batch 1: batch norm needs 2 images or more"):
+        gan.GANConfig(norm=True, batch=1)
+    with pytest.raises(ConfigError, match="dropout"):
+        gan.GANConfig(dropout=1.0)
     hidden = d.train().layers[:4](image)  # after the first dropout
     assert 0.3 < (hidden == 0).float().mean() < 0.7 and not torch.equal(d(image), d(image))
 
