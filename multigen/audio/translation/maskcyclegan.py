@@ -38,13 +38,11 @@ __all__ = ["PRESETS", "MaskCycleGANConfig", "MaskCycleGANTrainer"]
 class MaskCycleGANConfig(AudioTranslationConfig):
     mask: int = 32
     """Frames in a row that are hidden: fewer than this, drawn evenly from 0."""
-    cycle_weight: float = 2.0
-    """Weight of the mean absolute error of features that were converted there and back (10 in the
-    paper)."""
-    identity_weight: float = 1.0
-    """Weight of the mean absolute error of features given to the generator of their own speaker (5
-    in the paper)."""
-    identity_share: float = 0.1
+    cycle_weight: float = 10.0
+    """Weight of the mean absolute error of features that were converted there and back."""
+    identity_weight: float = 5.0
+    """Weight of the mean absolute error of features given to the generator of their own speaker."""
+    identity_share: float = 1.0
     """Part of the steps after which that weight is 0 (10,000 steps in the paper)."""
     second_weight: float = 1.0
     """Weight of the second adversarial loss, of what went there and back; 0: none."""
@@ -70,8 +68,8 @@ PRESETS = {
     ),
     "default": MaskCycleGANConfig(),
     "paper": MaskCycleGANConfig(
-        rate=22_050, hop=256, n_fft=1024, width=256, blocks=12, discriminator_width=512, batch=1, cycle_weight=10.0,
-        identity_weight=5.0, identity_share=0.02, lr=2e-4, discriminator_lr=1e-4, ema=0.0, steps=500_000,
+        rate=22_050, hop=256, n_fft=1024, width=256, blocks=12, discriminator_width=512, batch=1,
+        identity_share=0.02, lr=2e-4, discriminator_lr=1e-4, ema=0.0, steps=500_000,
         tract=False,
     ),
 }  # fmt: skip
