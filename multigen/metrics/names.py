@@ -52,7 +52,7 @@ HIGHER = (
         "same_si_sdr",
         "vowels_kept",
     ),
-    *("grammatical", "bleu_", "rouge_", "corpus_bleu", "similarity_minilm"),
+    *("grammatical", "form", "bleu_", "rouge_", "corpus_bleu", "similarity_minilm"),
 )
 """Prefixes of metrics for which lower, or higher, is better. Neither holds where the value of real
 data is best (memorisation, variety, density, detail, saturation, seam, self-BLEU, seq_rep, distinct

@@ -18,7 +18,7 @@ RESULTS = sorted((Path(__file__).resolve().parents[2] / "recipes" / "results").g
 NEITHER = {
     *("memorisation", "variety", "density", "d_overfit", "confident"),
     *("unique", "distinct_1", "distinct_2", "distinct_3", "distinct_tokens", "grammar_bits"),
-    *("seq_rep_4",),
+    *("seq_rep_4", "saturation"),
     *("detail", "seam"),
     *("self_bleu_2", "self_bleu_3", "self_bleu_4", "self_bleu_5"),
 }

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from multigen.engine.distributed import shared_rows
-from multigen.text import detection, fables, metrics
+from multigen.text import detection, fables, forms, metrics
 from multigen.text.bleu import References, self_bleu
 from multigen.text.datasets import Corpus
 from multigen.text.decoding import log_probs, rows_within, sample, token_mask
@@ -39,6 +39,7 @@ DETECTED = 500  # samples, and as many held-out texts, that the detector reads, 
 DEFINITIONS = {
     **metrics.DEFINITIONS,
     **detection.DEFINITIONS,
+    **forms.DEFINITIONS,
     "grammatical": "share of samples that the grammar of the fables can write",
     "ungrammatical": "1 - grammatical",
     "grammar_bits": "mean -log2 p of the grammatical samples under the grammar, bits a story; real: its entropy",
@@ -133,6 +134,11 @@ class Evaluator:
         return texts[: min(self.samples, DETECTED)]
 
     @functools.cached_property
+    def usual_forms(self) -> set[forms.Form]:
+        """The forms of the training texts, where they are verse in strict forms; else none."""
+        return forms.usual_forms(self.corpus.whole[0])
+
+    @functools.cached_property
     def references(self) -> References:
         return References([split_words(text) for text in self.corpus.test_texts])
 
@@ -195,6 +201,7 @@ class Evaluator:
                 totals, counts = self.log_likelihood(self.train_scorer(tokens), self.test)
                 figures["reverse_lm_score"] = -totals.sum().item() / counts.sum().item()
             figures |= self.against_all(texts, real)
+            figures |= {"form": forms.share_in_form(texts, self.usual_forms)} if self.usual_forms else {}
             texts = texts[:SENTENCES]
             references = self.corpus.test_texts[: len(texts)]
             if len(references) > 1 and has_encoder():

@@ -76,7 +76,7 @@ PRESETS = {
         data="fables:40000", length=49, network="transformer", width=128, layers=2, mle_steps=4_500, mle_lr=(3e-3, 1e-4),
         kl=0.1, discriminator_steps=200, control_steps=40, steps=60, lr=3e-5,
     ),
-    "default": ScratchGANConfig(tokenizer="bpe", width=512, mle_steps=20_000, steps=500, kl=0.1, lr=3e-5, patience=5),
+    "default": ScratchGANConfig(width=512, mle_steps=20_000, steps=500, kl=0.1, lr=3e-5, patience=5),
     "paper": ScratchGANConfig(
         tokenizer="words", vocabulary_size=20_000, batch=512, width=512, layers=2, mle_steps=0, discriminator_steps=0,
         control_steps=0, steps=200_000, critic_steps=1, negatives=512, refill=1, discount=0.23, betas=(0.5, 0.999), lr=9.59e-5,

@@ -55,7 +55,7 @@ PRESETS = {
         data="fables:40000", length=49, network="transformer", width=128, layers=2, mle_steps=4_000, mle_lr=(3e-3, 1e-4),
         rollouts=2, baseline="mean", kl=0.1, discriminator_steps=200, control_steps=30, steps=30, lr=3e-5,
     ),
-    "default": SeqGANConfig(tokenizer="bpe", width=512, mle_steps=20_000, steps=500, baseline="mean", patience=5),
+    "default": SeqGANConfig(width=512, mle_steps=20_000, steps=500, baseline="mean", patience=5),
     "paper": SeqGANConfig(
         data="oracle", length=20, embedding=32, width=32, mle_steps=18_840, mle_lr=(1e-2, 1e-2), begin_from="last",
         discriminator_steps=23_550, control_steps=200, steps=200, critic_steps=2_355, negatives=10_000, refill=471,

@@ -3,6 +3,7 @@
 import json
 import math
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +118,12 @@ def test_a_run_starts_from_the_weights_and_the_tokenizer_of_another(seqgan_run: 
     assert now["vocabulary"] == first["vocabulary"] != ""
     assert now["tokens"] == first["tokens"] and now != first
     assert_equal(weights(second.nets["G"]), load_file(seqgan_run / "model" / "G.safetensors"))
+
+
+@pytest.mark.parametrize("method", ["scratchgan", "seqgan"])
+def test_own_texts_take_the_tokenizer_of_the_pretrained_model(method: str) -> None:
+    """Where none is named: that of the texts is bpe by itself."""
+    assert import_module(f"multigen.text.synthesis.{method}").PRESETS["default"].tokenizer == ""
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -216,6 +216,20 @@ def test_texts_are_compared_with_all_of_the_data(tmp_path: Any) -> None:
     assert figures["nll_word"] * ratio == pytest.approx(figures["nll_test"])
 
 
+def test_the_form_of_verse_is_measured(tmp_path: Any) -> None:
+    rng = random.Random(0)
+    poems = {
+        "".join(chr(0x4E00 + rng.randrange(50)) + ("" if i % 5 else "。") for i in range(1, 21)) for _ in range(40)
+    }
+    (tmp_path / "poems.txt").write_text("\n".join(sorted(poems)))
+    corpus = open_corpus(str(tmp_path / "poems.txt"), 26, tokenizer="characters")
+    result = Evaluator(corpus, samples=10, lm_steps=2, seed=0)
+    broken = corpus.train[:10].clone()
+    broken[:3, 0] = broken[:3, 5]  # a sign in place of a character
+    assert result.real()["form"] == 1
+    assert result.variety(broken, corpus.texts(broken))["form"] == pytest.approx(0.7)
+
+
 def test_texts_of_one_word_have_no_pairs(tmp_path: Any) -> None:
     """Names by their characters, say."""
     (tmp_path / "a.txt").write_text("\n".join(["Anna", "Bruno", "Clara", "Dora", "Emil", "Felix", "Hugo", "Ida"]))
