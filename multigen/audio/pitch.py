@@ -40,10 +40,12 @@ class Pitch(NamedTuple):
     deviation: float
 
     def to(self, target: "Pitch", pitch: Tensor) -> Tensor:
-        """This speaker's pitch (frames,), Hz, as one of the target's; 0, unvoiced, stays 0."""
+        """This speaker's pitch (frames,), Hz, as one of the target's, at most two octaves away; 0,
+        unvoiced, stays 0."""
         spread = target.deviation / max(self.deviation, 1e-6)
-        moved = (target.mean + (pitch.clamp(min=1).log() - self.mean) * spread).exp()
-        return torch.where(pitch > 0, moved, 0.0)
+        log = pitch.clamp(min=1).log()
+        octaves = (target.mean + (log - self.mean) * spread - log) / math.log(2)
+        return pitch * 2 ** octaves.nan_to_num(0).clamp(-WIDEST, WIDEST)
 
 
 def statistics(pitches: Sequence[Tensor], name: str) -> Pitch:

@@ -48,6 +48,8 @@ def test_a_pitch_is_moved_by_mean_and_deviation_of_its_logarithm() -> None:
     pitch = torch.tensor([100.0, 0.0, 200.0])
     moved = Pitch(math.log(100), 0.1).to(Pitch(math.log(50), 0.2), pitch)
     assert moved.tolist() == pytest.approx([50.0, 0.0, 50 * 2**2])
+    far = Pitch(math.log(100), 0.1).to(Pitch(math.log(50_000), 1e9), torch.tensor([100.0, 90.0]))
+    assert far.tolist() == pytest.approx([400.0, 22.5])  # two octaves at most
     own = statistics([torch.full((30,), math.e**5)], "one")
     assert own.mean == pytest.approx(5) and own.deviation == pytest.approx(0, abs=1e-6)
 

@@ -69,7 +69,18 @@ def test_directions() -> None:
 
 def test_every_row_that_was_measured_is_a_model_or_a_floor() -> None:
     rows = {row for path in RESULTS for row in json.loads(path.read_text())["rows"]}
-    baselines = {"real", "real_training", "bicubic", "start", "noise", "untrained", "griffin_lim", "shuffled"}
+    baselines = {
+        "real",
+        "real_training",
+        "bicubic",
+        "start",
+        "noise",
+        "untrained",
+        "griffin_lim",
+        "shuffled",
+        "moments",
+        "input",
+    }
     assert {row for row in rows if not trained(row)} == baselines
     assert {row for row in rows if real(row)} == {"real", "real_training"}
     assert {row for row in rows if other_setting(row)} == {row for row in rows if " at " in row} != set()

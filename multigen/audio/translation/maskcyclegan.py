@@ -63,7 +63,7 @@ PRESETS = {
         rate=8_000, bands=40, segment=32, width=16, blocks=1, discriminator_width=8, batch=4, test_size=2, steps=10,
     ),
     "laptop": MaskCycleGANConfig(
-        width=64, blocks=3, discriminator_width=96, batch=8, test_size=4, steps=2_000, lr=1e-3, discriminator_lr=1e-3,
+        width=64, blocks=3, discriminator_width=96, batch=8, test_size=4, steps=2_000, lr=3e-4, discriminator_lr=3e-4,
         mask=16, ema=0.99,
     ),
     "default": MaskCycleGANConfig(),

@@ -18,6 +18,7 @@ __all__ = ["SpeakerInfo", "Statistics", "Unchanged", "statistics_of"]
 
 DIGITS = 4  # that statistics are rounded to, behind the point
 LEAST = 1e-2  # deviation of a row, which is divided by
+TRACT = 2.0  # times the average, the greatest factor on formants of a model that is read
 MOST = 2_000  # voiced frames by which a vocal tract is found
 
 
@@ -37,6 +38,10 @@ class SpeakerInfo(DataInfo):
     def __post_init__(self) -> None:
         n = len(self.speakers)
         whole = len(self.pitch) == 2 * n and len(self.tracts) in (0, n)
+        if not all(1 / TRACT <= each <= TRACT for each in self.tracts):
+            raise ConfigError(
+                f"tracts {', '.join(map(str, self.tracts))}: expected factors from {1 / TRACT:g} to {TRACT:g}; choose another"
+            )
         if len({*self.speakers}) != n or not whole or len(self.features) % max(2 * n * n, 1):
             raise ConfigError(
                 f"speakers {', '.join(self.speakers)}: {len(self.pitch)} numbers of pitch and {len(self.features)} of features; "

@@ -80,10 +80,10 @@ PRESETS = {
     ),
     "laptop": RelGANConfig(
         data="fables:40000", length=49, width=128, mle_steps=3_000, mle_lr=(3e-3, 1e-4), discriminator_steps=100, steps=60,
-        lr=1e-4, kl=0.1, representations=8, filters=((2, 50), (3, 50), (4, 50), (5, 50)),
+        lr=3e-5, discriminator_lr=1e-4, kl=0.1, representations=8, filters=((2, 50), (3, 50), (4, 50), (5, 50)),
     ),
     "default": RelGANConfig(
-        tokenizer="bpe", width=512, mle_steps=20_000, patience=5, steps=500, lr=1e-4, discriminator_lr=1e-4, kl=0.1,
+        tokenizer="bpe", width=512, mle_steps=20_000, patience=5, steps=500, lr=3e-5, discriminator_lr=1e-4, kl=0.1,
     ),
     "paper": RelGANConfig(
         data="oracle", length=20, embedding=32, width=512, mle_steps=23_400, mle_lr=(1e-2, 1e-2), begin_from="last",

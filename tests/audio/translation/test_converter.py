@@ -85,6 +85,9 @@ def test_what_is_known_of_speakers_must_fit() -> None:
     known = info()
     with pytest.raises(ConfigError, match="speakers F2, F2: 4 numbers of pitch"):
         replace(known, speakers=("F2", "F2"))
+    with pytest.raises(ConfigError, match=r"tracts 1\.0, 0\.0: expected factors from 0\.5 to 2"):
+        replace(known, tracts=(1.0, 0.0))
+    assert Statistics(replace(known, tracts=()), 24).voices[0].tract == 1  # of a model from before
     with pytest.raises(ConfigError, match="statistics of 2 speakers do not fit features of 80 rows"):
         Statistics(known, 80)
 
