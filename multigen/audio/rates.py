@@ -77,15 +77,14 @@ def _resampled_as_needed(sound: Tensor, old: int, new: int) -> Tensor:
     """What torchaudio gives, of rates without a common divisor, whose filters, one for each of
     `new` phases, it would keep in gigabytes with the zeros around them."""
     base = min(old, new) * ROLL_OFF
+    scale = base / (old * new)
     width = math.ceil(FILTER_WIDTH * old / base) + 1
     length, taps = -(-sound.shape[-1] * new // old), torch.arange(-width, width + 1, device=sound.device)
     padded = nn.functional.pad(sound, (width, width + 1))
     parts: list[Tensor] = []
     for numbers in torch.arange(length, device=sound.device).split(max(AT_ONCE // len(taps), 1)):
         place = numbers * old
-        t = (taps * new - (place % new)[:, None]).double() * (
-            base / (old * new)
-        )  # (n, taps), from an output to each input
+        t = (taps * new - (place % new)[:, None]).double() * scale  # (n, taps), from an output to each input
         weights = torch.sinc(t) * torch.cos(t.clamp(-FILTER_WIDTH, FILTER_WIDTH) * (math.pi / 2 / FILTER_WIDTH)) ** 2
         inputs = padded[..., (place // new)[:, None] + taps + width]  # (..., n, taps)
         parts.append((inputs * (weights * (base / old)).to(sound)).sum(-1))
@@ -100,9 +99,8 @@ def resampled(blocks: Iterable[Tensor], before: int, after: int) -> Iterator[Ten
         return
     shared = math.gcd(before, after)
     old, new = before // shared, after // shared
-    reach = (
-        -(-(FILTER_WIDTH + 2) * old // min(old, new)) // old * old + 2 * old
-    )  # frames that the filter reaches, and more
+    # Frames that the filter reaches, and more.
+    reach = -(-(FILTER_WIDTH + 2) * old // min(old, new)) // old * old + 2 * old
     size = max(PIECE // old * old, reach)
     pending, lead = torch.empty(0, 0), 0  # frames not passed on yet, behind `lead` frames for the filter alone
     for block in blocks:

@@ -97,11 +97,10 @@ GROUPS = {
     ),
     "losses": (
         *("loss", "targets", "constraint", "clip", "penalty", "gamma", "lazy", "path_weight", "path_lazy"),
-        *("pixel", "content", "perceptual_weights", "pixel_weight", "content_weight", "adversarial_weight"),
+        *("pixel", "content", "pixel_weight", "content_weight", "adversarial_weight"),
         *("mel_weight", "magnitude_weight", "phase_weight", "spectrum_weight"),
         *("amplitude_weight", "complex_weight", "consistency_weight", "wave_weight"),
         *("l1_weight", "gradient_weight", "grid_weight", "shift", "hole_weight", "matching_weight"),
-        *("squeezenet_weights",),
         *(
             "cycle_weight",
             "identity_weight",
@@ -123,7 +122,17 @@ GROUPS = {
         *("pretrain_steps", "pretrain_lr", "constant_lr", "mle_steps", "mle_lr", "patience", "begin_from"),
         *("l1_steps", "discriminator_steps", "control_steps", "negatives", "refill"),
     ),
-    "evaluation": ("samples", "features", "keep_discriminator", "truncation_centres", "lm_steps", "prompt"),
+    "evaluation": (
+        *(
+            "samples",
+            "features",
+            "perceptual_weights",
+            "squeezenet_weights",
+            "keep_discriminator",
+            "truncation_centres",
+        ),
+        *("lm_steps", "prompt"),
+    ),
 }
 """Settings by group. A user's own method's settings outside all groups are shown as `other`."""
 NAMES = {"start": "from"}
