@@ -321,8 +321,13 @@ def open_picture(path: str | Path, frame: int = 0) -> Iterator["File"]:
                 yield file
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file; check the path") from error
-    except (MemoryError, OutOfMemory):  # not the file's fault
-        raise
+    except (MemoryError, OutOfMemory) as error:
+        if not _has_a_chunk_longer_than_itself(path):  # otherwise not the file's fault
+            raise
+        raise DataError(
+            f"{path}: expected an image, but it cannot be decoded (a part of it is longer than the file); fix or remove it, "
+            "or skip it: --skip-bad"
+        ) from error
     except Image.DecompressionBombError as error:
         counts = [f"{int(number):,} pixels" for number in re.findall(r"\d+", str(error))]
         raise DataError(
@@ -334,6 +339,20 @@ def open_picture(path: str | Path, frame: int = 0) -> Iterator["File"]:
         raise DataError(
             f"{path}: expected an image, but it cannot be decoded ({reason}); fix or remove it, or skip it: --skip-bad"
         ) from error
+
+
+def _has_a_chunk_longer_than_itself(path: str | Path) -> bool:
+    """Whether a chunk of a PNG promises more bytes than the file has; Pillow takes memory for
+    them."""
+    with open_regular(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if file.read(8) != b"\x89PNG\r\n\x1a\n":
+            return False
+        while len(head := file.read(8)) == 8:
+            if (length := int.from_bytes(head[:4], "big")) > size:
+                return True
+            file.seek(length + 4, os.SEEK_CUR)
+    return False
 
 
 def _formats(path: str | Path) -> tuple[str, ...]:

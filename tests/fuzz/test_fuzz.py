@@ -64,6 +64,11 @@ def test_damaged_files_of_each_kind(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_png_with_a_chunk_of_gigabytes() -> None:
+    assert trouble(["png"], 672504, 1) == []
+
+
+@pytest.mark.slow
 def test_files_of_each_kind() -> None:
     """Others each time; what fails names its seed."""
     assert trouble([*FEW, *HOSTILE], random.SystemRandom().randrange(10**6), 30) == []
