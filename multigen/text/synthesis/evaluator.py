@@ -210,8 +210,9 @@ class Evaluator:
         return figures | {f"distinct_{n}": metrics.distinct(split, n) for n in (2, 3) if n <= longest}
 
     def against_all(self, texts: Sequence[str], real: bool = False) -> dict[str, float]:
-        """Repetition within texts, their overlap with all texts of the data, and how well they are
-        told from held-out ones. `real`: training texts; the overlap is that of the test texts."""
+        """Repetition within texts, their overlap with all texts of the data, and how well a
+        classifier separates them from held-out ones. `real`: training texts; the overlap is that of
+        the test texts."""
         split, words = [split_words(text) for text in texts], metrics.Words().tokenize
         figures = {"seq_rep_4": metrics.seq_rep(split)} if max(map(len, split)) >= 4 else {}
         trained, tested = ([words(text) for text in part] for part in self.corpus.whole)
