@@ -62,15 +62,13 @@ class ImageSynthesisConfig(SynthesisConfig):
 
     any_size: ClassVar[bool] = False
     """Whether the networks take images of any size; the others double 4 pixels."""
-    largest: ClassVar[int] = 256
-    """The largest size, of networks that double 4 pixels."""
     ranges = RANGES | {"size": 1}
 
     def __post_init__(self):
         super().__post_init__()
         parse_policy(self.augment)
         if not self.any_size:
-            doublings(self.size, self.largest)
+            doublings(self.size)
 
     @property
     def sides(self) -> tuple[int, int]:
@@ -78,10 +76,10 @@ class ImageSynthesisConfig(SynthesisConfig):
         return self.size, self.size
 
 
-def doublings(size: int, largest: int = 256) -> int:
+def doublings(size: int) -> int:
     """Number of doublings from 4 pixels to `size`. Raises ConfigError for sizes that are no power
-    of two from 16 to `largest`."""
-    if size not in (legal := [16 << i for i in range((largest // 16).bit_length())]):
+    of two from 16 to 256."""
+    if size not in (legal := [16, 32, 64, 128, 256]):
         nearest = sorted(sorted(legal, key=lambda s: abs(s - size))[:2])
         raise ConfigError(
             f"size {size}: the network doubles 4 pixels; the nearest it has are {nearest[0]} and {nearest[1]}"

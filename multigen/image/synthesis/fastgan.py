@@ -10,9 +10,10 @@ are scaled by an earlier layer of a sixteenth of the side (equation 1). D also d
 from its features, so it must keep what they look like (equation 2). Hinge loss, no penalty.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -22,13 +23,15 @@ from torch.nn.utils.parametrizations import spectral_norm
 from multigen import losses
 from multigen.engine import Adam, Batch, Linear, Optimiser, Step, Terms
 from multigen.image.perceptual import PerceptualDistance, open_perceptual
-from multigen.image.synthesis.base import ImageSynthesisConfig, ImageSynthesisTrainer
+from multigen.image.synthesis.base import ImageSynthesisTrainer
+from multigen.image.synthesis.grids import GridConfig, grid_of
 from multigen.tasks.synthesis.conditioning import with_class
 
 __all__ = ["PRESETS", "Discriminator", "FastGANConfig", "FastGANTrainer", "Generator", "PatchHead", "conv"]
 
 WIDTHS = {4: 16, 8: 8, 16: 4, 32: 2, 64: 2, 128: 1, 256: 1 / 2, 512: 1 / 4, 1024: 1 / 8}
-"""Side of a layer of G -> its channels over `width`."""
+"""Side of a layer of G -> its channels over `width`. Sides in this file are those of images that
+begin with 4 x 4; of a grid of 4 x 6 a layer of side 8 is 8 x 12."""
 TWICE = (8, 32, 128, 512)  # sides at which G has two convolutions, with noise
 CLASS_FEATURES = 64  # of a patch, of which the product with a class's vector is its logit
 LARGEST, SMALL, END = 256, 128, 8
@@ -37,8 +40,7 @@ of its last features."""
 
 
 @dataclass(frozen=True)
-class FastGANConfig(ImageSynthesisConfig):
-    largest: ClassVar[int] = 1024
+class FastGANConfig(GridConfig):
     latent: int = 256
     width: int = 64
     """Channels of G at 128 pixels, and of D at 64; they double with each halving, in G twice as
@@ -57,7 +59,7 @@ class FastGANConfig(ImageSynthesisConfig):
     betas: tuple[float, float] = (0.5, 0.999)
     """Betas of Adam."""
 
-    ranges = ImageSynthesisConfig.ranges | {"reconstruction_weight": 0}
+    ranges = GridConfig.ranges | {"reconstruction_weight": 0}
 
 
 PRESETS = {
@@ -85,20 +87,20 @@ class Noise(nn.Module):
 
     plane: Tensor
 
-    def __init__(self, side: int):
+    def __init__(self, shape: tuple[int, int]):
         super().__init__()
         self.strength = nn.Parameter(torch.zeros(1))
-        self.register_buffer("plane", torch.randn(1, 1, side, side))
+        self.register_buffer("plane", torch.randn(1, 1, *shape))
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.strength * (torch.randn_like(x[:, :1]) if self.training else self.plane)
 
 
 class Gated(nn.Module):
-    """3x3 convolution to twice the channels, noise, batch norm, gated linear unit: (B, before, H,
-    W) -> (B, after, H, W)."""
+    """3x3 convolution to twice the channels, noise (of this shape, if any), batch norm, gated linear
+    unit: (B, before, H, W) -> (B, after, H, W)."""
 
-    def __init__(self, before: int, after: int, noise: int = 0):
+    def __init__(self, before: int, after: int, noise: tuple[int, int] | None = None):
         super().__init__()
         self.conv = conv(before, 2 * after, 3, padding=1)
         self.noise = Noise(noise) if noise else nn.Identity()
@@ -110,14 +112,15 @@ class Gated(nn.Module):
 
 class Excitation(nn.Module):
     """Skip-layer excitation: y (B, after, H, W) scaled by channel by what `x` (B, before, h, w)
-    says of it; equation 1 and figure 3."""
+    says of it; equation 1 and figure 3. `x` is pooled to the grid that images begin with."""
 
-    def __init__(self, before: int, after: int):
+    def __init__(self, before: int, after: int, grid: tuple[int, int] = (4, 4)):
         super().__init__()
-        self.conv1, self.conv2 = conv(before, after, 4), conv(after, after, 1)
+        self.grid = grid
+        self.conv1, self.conv2 = spectral_norm(nn.Conv2d(before, after, grid, bias=False)), conv(after, after, 1)
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
-        pooled = resized(x, 4)  # (B, before, 4, 4)
+        pooled = resized(x, self.grid)  # (B, before, rows, columns)
         return y * self.conv2(silu(self.conv1(pooled))).sigmoid()  # by (B, after, 1, 1)
 
 
@@ -139,15 +142,21 @@ class PatchHead(nn.Module):
         return (windows * self.classes(label)[:, :, None]).sum(1) * CLASS_FEATURES**-0.5
 
 
-def resized(image: Tensor, side: int) -> Tensor:
-    """(B, C, S, S) -> (B, C, side, side), each pixel the mean of those that it covers."""
-    return image if image.shape[2] == side else interpolate(image, size=(side, side), mode="area")
+def grid_for(size: int | tuple[int, int]) -> tuple[int, int, int]:
+    """Rows and columns of the grid that images of a size begin with, and the side of their last
+    layer."""
+    rows, columns, doublings = grid_of(*((size, size) if isinstance(size, int) else size))
+    return rows, columns, 4 << doublings
+
+
+def resized(image: Tensor, shape: Sequence[int]) -> Tensor:
+    """(B, C, H, W) -> (B, C, *shape), each pixel the mean of those that it covers."""
+    return image if tuple(image.shape[2:]) == tuple(shape) else interpolate(image, size=tuple(shape), mode="area")
 
 
 def quarters(x: Tensor, which: Tensor) -> Tensor:
-    """One quarter of each image: (B, C, S, S), which (B,) in 0..3 -> (B, C, S/2, S/2)."""
-    half = x.shape[2] // 2
-    rows = x.unflatten(2, (2, half)).unflatten(4, (2, half))  # (B, C, 2, S/2, 2, S/2)
+    """One quarter of each image: (B, C, H, W), which (B,) in 0..3 -> (B, C, H/2, W/2)."""
+    rows = x.unflatten(2, (2, x.shape[2] // 2)).unflatten(4, (2, x.shape[3] // 2))  # (B, C, 2, H/2, 2, W/2)
     return rows[torch.arange(len(x), device=x.device), :, which // 2, :, which % 2]
 
 
@@ -155,33 +164,36 @@ def quarters(x: Tensor, which: Tensor) -> Tensor:
 
 
 class Generator(nn.Module):
-    """z (B, latent), label (B,) -> image (B, channels, size, size) in -1..1."""
+    """z (B, latent), label (B,) -> image (B, channels, H, W) in -1..1. `size`: H and W, or one number
+    for both."""
 
-    def __init__(self, latent: int, width: int, size: int, channels: int, classes: int = 0):
+    def __init__(self, latent: int, width: int, size: int | tuple[int, int], channels: int, classes: int = 0):
         super().__init__()
         self.classes = classes
-        self.jump = min(16, size // 4)  # of an excitation; smaller images have one from 4 x 4 to all of them
-        sides = [side for side in WIDTHS if side <= size]
+        rows, columns, largest = grid_for(size)
+        self.jump = min(16, largest // 4)  # of an excitation; smaller images have one from 4 x 4 to all of them
+        sides = [side for side in WIDTHS if side <= largest]
         widths = {side: max(1, int(width * WIDTHS[side])) for side in sides}
-        self.first = spectral_norm(nn.ConvTranspose2d(latent + classes, 2 * widths[4], 4, bias=False))
+        self.first = spectral_norm(nn.ConvTranspose2d(latent + classes, 2 * widths[4], (rows, columns), bias=False))
         self.norm = nn.BatchNorm2d(2 * widths[4])
         self.blocks, self.excitations = nn.ModuleDict(), nn.ModuleDict()
         for before, side in pairwise(sides):
-            layers = [Gated(widths[before], widths[side], side * (side in TWICE))]
-            layers += [Gated(widths[side], widths[side], side)] if side in TWICE else []
+            noise = (rows * side // 4, columns * side // 4) if side in TWICE else None
+            layers = [Gated(widths[before], widths[side], noise)]
+            layers += [Gated(widths[side], widths[side], noise)] if side in TWICE else []
             self.blocks[str(side)] = nn.Sequential(nn.Upsample(scale_factor=2), *layers)
             if 4 <= side // self.jump <= 32:
-                self.excitations[str(side)] = Excitation(widths[side // self.jump], widths[side])
-        self.last = conv(widths[size], channels, 3, padding=1, bias=True)
+                self.excitations[str(side)] = Excitation(widths[side // self.jump], widths[side], (rows, columns))
+        self.last = conv(widths[largest], channels, 3, padding=1, bias=True)
 
     def forward(self, z: Tensor, label: Tensor | None = None) -> Tensor:
         latent = with_class(z, label, self.classes)[:, :, None, None]
-        x = glu(self.norm(self.first(latent)), dim=1)  # (B, 16 width, 4, 4)
+        x = glu(self.norm(self.first(latent)), dim=1)  # (B, 16 width, rows, columns)
         layers = {4: x}
         for name, block in self.blocks.items():
             side, x = int(name), block(x)
             layers[side] = x = self.excitations[name](layers[side // self.jump], x) if name in self.excitations else x
-        return self.last(x).tanh()  # (B, channels, size, size)
+        return self.last(x).tanh()  # (B, channels, H, W)
 
 
 class Down(nn.Module):
@@ -200,7 +212,7 @@ class Down(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Features (B, C, 8, 8) -> image (B, channels, side, side) in -1..1."""
+    """Features (B, C, h, w), of side 8 -> image (B, channels, H, W) in -1..1, of another side."""
 
     def __init__(self, features: int, width: int, channels: int, side: int):
         super().__init__()
@@ -214,42 +226,43 @@ class Decoder(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """image (B, channels, size, size) in -1..1, label (B,) -> logits (B, patches) of two halves, of
-    which the second sees the image at half its size, or smaller.
+    """image (B, channels, H, W) in -1..1, label (B,) -> logits (B, patches) of two halves, of which
+    the second sees the image at half its size, or smaller. `size`: H and W, or one number for both.
 
     With quarter (B,), which of each image: logits, the whole image as decoded from the last
     features, that quarter of it as decoded from its features of 16 x 16.
     """
 
-    def __init__(self, width: int, size: int, channels: int, classes: int = 0):
+    def __init__(self, width: int, size: int | tuple[int, int], channels: int, classes: int = 0):
         super().__init__()
-        sides = [side for side in reversed(WIDTHS) if END <= side <= min(size, LARGEST)]
+        rows, columns, largest = grid_for(size)
+        sides = [side for side in reversed(WIDTHS) if END <= side <= min(largest, LARGEST)]
         widths = {side: max(1, width * 64 // side) for side in (2 * LARGEST, *sides)}
         stem: list[nn.Module] = [conv(channels, widths[sides[0]], 3, padding=1), nn.LeakyReLU(0.2)]
-        if size > LARGEST:  # 512 and 1,024 pixels are halved first
-            first = widths[2 * LARGEST] if size > 2 * LARGEST else widths[LARGEST]
+        if largest > LARGEST:  # 512 and 1,024 pixels are halved first
+            first = widths[2 * LARGEST] if largest > 2 * LARGEST else widths[LARGEST]
             stem = [conv(channels, first, 4, 2, 1), nn.LeakyReLU(0.2)]
-            stem += [Down(first, widths[LARGEST])] if size > 2 * LARGEST else []
+            stem += [Down(first, widths[LARGEST])] if largest > 2 * LARGEST else []
         self.stem, self.blocks, self.excitations = nn.Sequential(*stem), nn.ModuleDict(), nn.ModuleDict()
         self.first = sides[0]
         for before, side in pairwise(sides):
             self.blocks[str(side)] = Down(widths[before], widths[side], residual=True)
             if 8 * side in widths and 8 * side <= sides[0]:
-                self.excitations[str(side)] = Excitation(widths[8 * side], widths[side])
+                self.excitations[str(side)] = Excitation(widths[8 * side], widths[side], (rows, columns))
         top = 2 * widths[END]
         self.wide = nn.Sequential(conv(widths[END], top, 1), nn.BatchNorm2d(top), nn.LeakyReLU(0.2))
         self.head = PatchHead(top, classes)
 
-        self.small = min(SMALL, size // 2)
-        halved = [side for side in reversed(WIDTHS) if min(END, self.small // 2) <= side < self.small]
+        small = min(SMALL, largest // 2)
+        self.small = rows * small // 4, columns * small // 4
+        halved = [side for side in reversed(WIDTHS) if min(END, small // 2) <= side < small]
         least = [max(1, width * 32 // side) for side in halved]
         layers = [Down(before, after) for before, after in pairwise(least)]
         self.second = nn.Sequential(conv(channels, least[0], 4, 2, 1), nn.LeakyReLU(0.2), *layers)
         self.second_head = PatchHead(least[-1], classes)
 
-        self.decoded = min(SMALL, size), min(SMALL, size // 2)
-        self.whole = Decoder(widths[END], width, channels, self.decoded[0])
-        self.part = Decoder(widths[16], width, channels, self.decoded[1])
+        self.whole = Decoder(widths[END], width, channels, min(SMALL, largest))
+        self.part = Decoder(widths[16], width, channels, min(SMALL, largest // 2))
 
     def forward(
         self, image: Tensor, label: Tensor | None = None, quarter: Tensor | None = None
@@ -274,10 +287,11 @@ class FastGANTrainer(ImageSynthesisTrainer[FastGANConfig]):
     distance: PerceptualDistance | None = None
 
     def generator(self) -> Generator:
-        return Generator(self.config.latent, self.config.width, *self.shape)
+        c = self.config
+        return Generator(c.latent, c.width, c.sides, self.data_info.channels, self.conditions)
 
     def discriminator(self) -> Discriminator:
-        return Discriminator(self.config.width, *self.shape)
+        return Discriminator(self.config.width, self.config.sides, self.data_info.channels, self.conditions)
 
     def optimisers(self) -> Optimiser:
         return Adam(Linear(*self.config.lr), self.config.betas)
@@ -290,7 +304,7 @@ class FastGANTrainer(ImageSynthesisTrainer[FastGANConfig]):
         quarter = (4 * step.rand("quarter")).long().clamp(max=3)  # (B,)
         scores, whole, part = self.D(real, label, quarter)
         decoded = ((whole, real), (part, quarters(real, quarter)))
-        reconstruction = sum(self.difference(x, resized(target, x.shape[2])) for x, target in decoded)
+        reconstruction = sum(self.difference(x, resized(target, x.shape[2:])) for x, target in decoded)
         return {
             "hinge": losses.hinge.discriminator(scores, self.D(fake, label)),
             "reconstruction": reconstruction * self.config.reconstruction_weight,
@@ -301,7 +315,7 @@ class FastGANTrainer(ImageSynthesisTrainer[FastGANConfig]):
         return {"hinge": losses.hinge.generator(self.best(self.D(fake, label), step))}
 
     def difference(self, decoded: Tensor, target: Tensor) -> Tensor:
-        """Distance of decoded images (B, C, S, S) in -1..1 to their targets, by
+        """Distance of decoded images (B, C, H, W) in -1..1 to their targets, by
         `reconstruction`."""
         if self.config.reconstruction == "mse":
             return mse_loss(decoded, target)

@@ -1,10 +1,13 @@
 """Sizes of images that networks make by doubling a small grid."""
 
 import itertools
+from dataclasses import dataclass
+from typing import ClassVar
 
 from multigen.errors import ConfigError
+from multigen.image.synthesis.base import ImageSynthesisConfig
 
-__all__ = ["grid_of"]
+__all__ = ["GridConfig", "grid_of"]
 
 LEAST, MOST, LONGEST = 4, 7, 16
 """Cells of the grid's shorter side, and of its longer one at most."""
@@ -46,3 +49,31 @@ def _nearest(height: int, width: int) -> list[str]:
 
     nearest = sorted(sorted(sizes, key=distance)[:2])
     return [str(rows) if height == width else f"{rows} x {columns}" for rows, columns in nearest]
+
+
+@dataclass(frozen=True)
+class GridConfig(ImageSynthesisConfig):
+    """Settings of methods whose networks double a grid, so that images need not be squares."""
+
+    size: int = 32
+    """Height of an image, pixels, and its width unless `image_width` says otherwise: 4 to 7 times a
+    power of two, from 16 to 1024 pixels."""
+    image_width: int = 0
+    """Width of an image, pixels: up to four times the height, or a quarter of it, in steps of the
+    same power of two. 0: as its height."""
+
+    any_size: ClassVar[bool] = True
+    ranges = ImageSynthesisConfig.ranges | {"image_width": 0}
+
+    def __post_init__(self):
+        super().__post_init__()
+        self.grid  # noqa: B018  # which raises ConfigError
+
+    @property
+    def sides(self) -> tuple[int, int]:
+        return self.size, self.image_width or self.size
+
+    @property
+    def grid(self) -> tuple[int, int, int]:
+        """Rows and columns that the images begin with, and how often they are doubled."""
+        return grid_of(*self.sides)

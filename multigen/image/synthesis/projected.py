@@ -15,7 +15,6 @@ mark them "used by D". Compare by another network: `--features classifier`, `inc
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -25,8 +24,9 @@ from multigen import losses
 from multigen.engine import Adam, Batch, Linear, Optimiser, Step, Terms
 from multigen.errors import ConfigError
 from multigen.image.backbones import PYRAMID, PYRAMID_CHANNELS, EfficientNetLite0
-from multigen.image.synthesis.base import ImageSynthesisConfig, ImageSynthesisTrainer
+from multigen.image.synthesis.base import ImageSynthesisTrainer
 from multigen.image.synthesis.fastgan import Down, Generator, PatchHead
+from multigen.image.synthesis.grids import GridConfig
 
 __all__ = ["PRESETS", "Discriminator", "Features", "ProjectedConfig", "ProjectedTrainer"]
 
@@ -43,8 +43,7 @@ def check_channels(channels: int) -> None:
 
 
 @dataclass(frozen=True)
-class ProjectedConfig(ImageSynthesisConfig):
-    largest: ClassVar[int] = 1024
+class ProjectedConfig(GridConfig):
     latent: int = 256
     width: int = 64
     """Channels of G at 128 pixels; they double with each halving, and twice as many at 64, 8 and
@@ -52,8 +51,8 @@ class ProjectedConfig(ImageSynthesisConfig):
     discriminator_width: int = 64
     """Channels of the mixture of the highest resolution; 2 and 4 times as many in the last two."""
     input_size: int = 224
-    """Side in pixels to which images are resized for the pretrained network: a multiple of 32, at
-    least 64. Smaller is faster."""
+    """Shorter side in pixels to which images are resized for the pretrained network: a multiple of
+    32, at least 64, as the longer side becomes too. Smaller is faster."""
     augment: str = "color,translation,cutout"
     """DiffAugment (arXiv:2006.10738) of what D sees: color, translation, cutout, joined by
     commas."""
@@ -63,7 +62,7 @@ class ProjectedConfig(ImageSynthesisConfig):
     betas: tuple[float, float] = (0.0, 0.99)
     """Betas of Adam."""
 
-    ranges = ImageSynthesisConfig.ranges | {"discriminator_width": 1, "input_size": (64, 1_024)}
+    ranges = GridConfig.ranges | {"discriminator_width": 1, "input_size": (64, 1_024)}
 
     def __post_init__(self):
         super().__post_init__()
@@ -96,7 +95,7 @@ class Pretrained(EfficientNetLite0):
 
 class Features(nn.Module):
     """image (B, 1 or 3, H, W) in -1..1 -> four mixtures of features, of `input_size` / 2, / 4, / 8
-    and / 16; section 3.2.
+    and / 16 on the shorter side; section 3.2.
 
     The mixing weights, 1x1 convolutions across channels and across scales, stay as they were drawn:
     they are in checkpoints, but no update trains them.
@@ -118,9 +117,9 @@ class Features(nn.Module):
 
     def forward(self, image: Tensor) -> list[Tensor]:
         x = (image.expand(-1, 3, -1, -1) + 1) / 2
-        if x.shape[2] != self.input_size:
+        if x.shape[2:] != (shape := self.shape_of(*x.shape[2:])):
             x = x.to(torch.promote_types(x.dtype, torch.float32))  # torch does not reduce bfloat16 on a CPU
-        x = interpolate(x, size=(self.input_size, self.input_size), mode="bilinear", antialias=True)
+        x = interpolate(x, size=shape, mode="bilinear", antialias=True)
         features = [mix(h) for mix, h in zip(self.channel_mixing, self.network(x), strict=True)]
         result, below = list[Tensor](), None
         for mix, h in zip(reversed(self.scale_mixing), reversed(features), strict=True):  # from the smallest
@@ -129,10 +128,15 @@ class Features(nn.Module):
             result.append(below)
         return result[::-1]
 
+    def shape_of(self, height: int, width: int) -> tuple[int, int]:
+        """Height and width at which the pretrained network sees images of a size."""
+        scale = self.input_size / min(height, width) / STRIDE
+        return round(height * scale) * STRIDE, round(width * scale) * STRIDE
+
 
 class Discriminator(nn.Module):
     """image (B, 1 or 3, H, W) in -1..1, label (B,) -> logits (B, patches) of four discriminators,
-    each of which halves its features to a side of at most 8."""
+    each of which halves its features to a shorter side of at most 8."""
 
     def __init__(self, width: int, input_size: int, channels: int, classes: int = 0):
         super().__init__()
@@ -160,7 +164,8 @@ class ProjectedTrainer(ImageSynthesisTrainer[ProjectedConfig]):
     name = "projected"
 
     def generator(self) -> Generator:
-        return Generator(self.config.latent, self.config.width, *self.shape)
+        c = self.config
+        return Generator(c.latent, c.width, c.sides, self.data_info.channels, self.conditions)
 
     def discriminator(self) -> Discriminator:
         c = self.config

@@ -15,7 +15,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, ClassVar, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -27,8 +27,8 @@ from multigen.engine.distributed import all_sum
 from multigen.engine.optimisers import Optimiser
 from multigen.image.resample import Upsample
 from multigen.image.synthesis.augment import adapted_share
-from multigen.image.synthesis.base import ImageSynthesisConfig, ImageSynthesisTrainer
-from multigen.image.synthesis.grids import grid_of
+from multigen.image.synthesis.base import ImageSynthesisTrainer
+from multigen.image.synthesis.grids import GridConfig
 from multigen.image.synthesis.sampler import StyleSampler
 from multigen.image.synthesis.style_layers import (
     GAIN,
@@ -48,13 +48,8 @@ __all__ = ["PRESETS", "Discriminator", "Generator", "StyleGAN2Config", "StyleGAN
 
 
 @dataclass(frozen=True)
-class StyleGAN2Config(ImageSynthesisConfig):
+class StyleGAN2Config(GridConfig):
     size: int = 64
-    """Height of an image, pixels, and its width unless `image_width` says otherwise: 4 to 7 times a
-    power of two, from 16 to 1024 pixels."""
-    image_width: int = 0
-    """Width of an image, pixels: up to four times the height, or a quarter of it, in steps of the
-    same power of two. 0: as its height."""
     latent: int = 512
     """Dimensions of z ~ N(0, I), and of a style w."""
     mapping_layers: int = 2
@@ -97,25 +92,11 @@ class StyleGAN2Config(ImageSynthesisConfig):
     augment_speed: float = 500.0
     """ADA: thousand images in which the probability can rise from 0 to 1."""
 
-    any_size: ClassVar[bool] = True
-    ranges = ImageSynthesisConfig.ranges | {
+    ranges = GridConfig.ranges | {
         **{"mapping_layers": (1, 64), "max_channels": 1, "deviation": 1, "lazy": 1, "path_lazy": 1},
-        **{"path_weight": 0, "style_mixing": (0, 1), "image_width": 0, "truncation_centres": (0, 1_000)},
+        **{"path_weight": 0, "style_mixing": (0, 1), "truncation_centres": (0, 1_000)},
         **{"augment_share": (0, 1), "augment_target": (0, 1), "augment_speed": 1e-3},
     }
-
-    def __post_init__(self):
-        super().__post_init__()
-        self.grid  # noqa: B018  # which raises ConfigError
-
-    @property
-    def sides(self) -> tuple[int, int]:
-        return self.size, self.image_width or self.size
-
-    @property
-    def grid(self) -> tuple[int, int, int]:
-        """Rows and columns that the images begin with, and how often they are doubled."""
-        return grid_of(*self.sides)
 
     @property
     def shapes(self) -> list[tuple[int, int]]:

@@ -1,21 +1,25 @@
 """FastGAN: its layers, its two halves of D, and what D decodes. What all methods of the task share
 is tested in test_gans."""
 
+import re
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 from multigen import losses
-from multigen.errors import ConfigError
 from multigen.image.synthesis import fastgan
 from multigen.image.synthesis.base import ImageInfo
 from tests import tiny
 
 
-def networks(size: int, width: int = 8, channels: int = 3) -> tuple[fastgan.Generator, fastgan.Discriminator]:
+def networks(
+    size: int | tuple[int, int], width: int = 8, channels: int = 3
+) -> tuple[fastgan.Generator, fastgan.Discriminator]:
     torch.manual_seed(0)
     return fastgan.Generator(6, width, size, channels), fastgan.Discriminator(width, size, channels)
 
@@ -137,18 +141,79 @@ def test_a_perceptual_reconstruction_is_nought_for_equal_images() -> None:
     assert made.difference(x, x).item() < 1e-6 < made.difference(x, -x).item()
 
 
-def test_sizes_to_1024_and_classes_fit() -> None:
-    assert fastgan.FastGANConfig(size=1024).size == 1024
-    with pytest.raises(ConfigError, match=r"size 768: .* nearest it has are 512 and 1024"):
-        fastgan.FastGANConfig(size=768)
+def test_classes_fit() -> None:
     made: Any = fastgan.FastGANTrainer(replace(fastgan.PRESETS["tiny"], conditional=True))
     made.data_info = ImageInfo(classes=("a", "b", "c"), channels=1)
     head = made.discriminator().head
     assert head.classes.weight.shape == (3, 64) and head.conv.out_channels == 64
 
 
-def test_images_that_are_no_squares_are_refused_by_name(capsys: pytest.CaptureFixture[str]) -> None:
-    assert tiny.multigen(["train", "fastgan", "tiny", "--image-width", "96"]) == 2
+# ---------------------------------------------------------------------------------------------------- sizes
+
+
+@pytest.mark.parametrize("sides", [(16, 24), (64, 28), (20, 20)])
+def test_networks_of_another_shape_than_a_square(sides: tuple[int, int]) -> None:
+    """Every layer is a doubled grid, and what is pooled to the grid too."""
+    height, width = sides
+    made, taken = networks(sides)
+    made.eval()
+    with torch.no_grad():
+        image = made(torch.randn(2, 6))
+        logits, whole, part = taken(image, None, torch.tensor([0, 3]))
+    assert image.shape == whole.shape == (2, 3, height, width) and part.shape == (2, 3, height // 2, width // 2)
+    assert logits.dim() == 2 and len(logits) == 2
+    rows, columns, last = fastgan.grid_for(sides)
+    assert (rows * last // 4, columns * last // 4) == sides and made.first.weight.shape[2:] == (rows, columns)
+    assert all(m.grid == (rows, columns) for m in made.modules() if isinstance(m, fastgan.Excitation))
+
+
+def test_quarters_of_an_image_that_is_no_square() -> None:
+    x = torch.arange(24.0).view(1, 1, 4, 6).expand(4, 1, 4, 6)
+    assert fastgan.quarters(x, torch.arange(4))[:, 0, 0, 0].tolist() == [0, 3, 12, 15]
+
+
+SIZES = {
+    "size": (["--size", "50"], "size 50: the network doubles .*; the nearest it has are 48 and 56"),
+    "a size too small": (["--size", "15"], "size 15: .* nearest it has are 16 and 20"),
+    "a size too large": (["--size", "2000"], "size 2000: .* nearest it has are 896 and 1024"),
+    "aspect": (["--size", "64", "--image-width", "100"], "size 64 x 100: .* nearest it has are 64 x 96 and 64 x 112"),
+}
+
+
+@pytest.mark.parametrize("method", ["fastgan", "projected"])
+@pytest.mark.parametrize("name", SIZES)
+def test_sizes_that_do_not_fit_are_refused_with_the_nearest(
+    method: str, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As StyleGAN2 does."""
+    words, message = SIZES[name]
+    assert tiny.multigen(["train", method, "tiny", *words]) == 2
+    assert re.fullmatch(f"error: {message}\n", capsys.readouterr().err)
+
+
+def test_a_method_of_squares_alone_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    assert tiny.multigen(["train", "dcgan", "tiny", "--image-width", "96"]) == 2
     assert "--image-width: no such option; expected --size N, whose images are squares" in capsys.readouterr().err
-    assert tiny.multigen(["train", "fastgan", "tiny", "--size", "96"]) == 2
-    assert "the nearest it has are 64 and 128" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["fastgan", "projected"])
+def test_a_run_of_images_that_are_no_squares_and_its_export(
+    method: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    data = tmp_path / "pictures"
+    data.mkdir()
+    for i in range(8):
+        Image.fromarray(tiny.pixels(24, 20, seed=i)).save(data / f"{i}.png")
+    words = ["--size", "16", "--image-width", "24", "--batch", "2", "--steps", "1", "--samples", "4", "--device", "cpu"]
+    words += ["--validation-size", "0", "--precision", "fp32", "--out", tmp_path / "run"]
+    assert tiny.multigen(["train", method, "tiny", "--data", data, *words]) == 0
+    assert tiny.multigen(["export", "--model", tmp_path / "run", "--out", tmp_path / "g.onnx"]) == 0
+    assert "float32 (batch, 3, 16, 24)" in capsys.readouterr().out
+    session = onnxruntime.InferenceSession(str(tmp_path / "g.onnx"), providers=["CPUExecutionProvider"])
+    (z,) = session.get_inputs()
+    for count in (1, 3):
+        (images,) = session.run(None, {z.name: torch.randn(count, 16).numpy()})
+        assert images.shape == (count, 3, 16, 24)

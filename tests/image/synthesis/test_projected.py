@@ -83,6 +83,18 @@ def test_four_discriminators_end_at_eight_or_less(size: int, halvings: list[int]
         assert not isinstance(module, nn.Conv2d) or hasattr(module, "parametrizations")  # spectral norm
 
 
+def test_images_that_are_no_squares_keep_their_shape(features: Any) -> None:
+    """To a multiple of the network's stride."""
+    assert [features.shape_of(*sides) for sides in ((16, 24), (48, 32), (64, 112), (32, 32))] == [
+        (64, 96), (96, 64), (64, 128), (64, 64),
+    ]  # fmt: skip
+    assert [tuple(x.shape[1:]) for x in features(torch.rand(1, 3, 16, 24))] == [
+        (4, 32, 48), (4, 16, 24), (8, 8, 12), (16, 4, 6),
+    ]  # fmt: skip
+    scores = projected.Discriminator(4, 64, 3)(torch.rand(1, 3, 16, 24))
+    assert scores.shape == (1, 5 * 9 + 5 * 9 + 5 * 9 + 1 * 3)
+
+
 def test_checkpoints_hold_the_mixtures_and_not_the_pretrained_network() -> None:
     names = projected.Discriminator(4, 64, 3).state_dict()
     assert not [name for name in names if ".network." in name]
