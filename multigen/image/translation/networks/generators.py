@@ -25,13 +25,16 @@ class ResNetGenerator(nn.Module):
     Args:
         width: channels of the first layer; those of the blocks are 4 times as many.
         blocks: residual blocks (6 at 128 pixels, 9 at 256 in the paper).
+        shortcut: whether the last layer sees the image too, and begins near it: detail of single
+            pixels then need not pass through the blocks, for which narrow ones have no room.
     """
 
     multiple, least = 4, 8
     whole, radius = True, None  # instance norm looks at all of the image
 
-    def __init__(self, width: int = 64, blocks: int = 9):
+    def __init__(self, width: int = 64, blocks: int = 9, shortcut: bool = False):
         super().__init__()
+        self.shortcut = shortcut
         widths = (width, 2 * width, 4 * width)
         self.encoder = nn.Sequential(
             nn.Sequential(conv(3, width, 7), *after(width)),  # (B, C, H, W)
@@ -43,12 +46,18 @@ class ResNetGenerator(nn.Module):
                 nn.Sequential(nn.Upsample(scale_factor=2), conv(a, b, 3), *after(b))
                 for a, b in pairwise(reversed(widths))
             ),
-            nn.Conv2d(width, 3, 7, padding=3, padding_mode="reflect"),
+            nn.Conv2d(width + 3 * shortcut, 3, 7, padding=3, padding_mode="reflect"),
         )
         self.apply(initialise_)
+        if shortcut:
+            with torch.no_grad():
+                self.decoder[-1].weight[:, width:, 3, 3] += torch.eye(3)
 
     def forward(self, image: Tensor) -> Tensor:
-        return self.decoder(self.encoder(image)).tanh()
+        x = self.decoder[:-1](self.encoder(image))  # (B, C, H, W)
+        if self.shortcut:
+            x = torch.cat([x, image], dim=1)
+        return self.decoder[-1](x).tanh()
 
 
 class ResidualBlock(nn.Module):
