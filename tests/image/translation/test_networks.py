@@ -44,10 +44,12 @@ def test_generators_have_the_parameters_of_the_papers_layers() -> None:
 @pytest.mark.parametrize("build", [lambda: ResNetGenerator(4, 1, shortcut=True), lambda: UNetGenerator(4, 3)])
 def test_generators_that_see_the_image_last_begin_near_it(build: Callable[[], nn.Module]) -> None:
     torch.manual_seed(0)
-    image = torch.rand(1, 3, 32, 32) - 0.5
-    assert (
-        (build()(image) - image.tanh()).abs().mean() < 0.1 < (ResNetGenerator(4, 1)(image) - image.tanh()).abs().mean()
+    image = torch.rand(1, 3, 32, 32)
+    near, far = (
+        torch.corrcoef(torch.stack([net(image).flatten(), image.flatten()]))[0, 1]
+        for net in (build(), ResNetGenerator(4, 1))
     )
+    assert near > 0.7 > 0.3 > far.abs()
 
 
 @pytest.mark.parametrize(("layers", "patch"), [(1, 16), (2, 34), (3, 70)])
