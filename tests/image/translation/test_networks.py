@@ -52,6 +52,14 @@ def test_generators_that_see_the_image_last_begin_near_it(build: Callable[[], nn
     assert near > 0.7 > 0.3 > far.abs()
 
 
+@pytest.mark.parametrize("name", GENERATORS)
+def test_a_flat_image_stays_flat(name: str) -> None:
+    torch.manual_seed(0)
+    build, _, least = GENERATORS[name]
+    result = build()(torch.full((1, 3, 4 * least, 4 * least), 0.3))
+    assert (result - result.mean((2, 3), keepdim=True)).abs().max() < 1e-4
+
+
 @pytest.mark.parametrize(("layers", "patch"), [(1, 16), (2, 34), (3, 70)])
 def test_a_discriminator_sees_patches_of_the_papers_size(layers: int, patch: int) -> None:
     """The logits that a pixel reaches, from the pixels that a logit depends on."""
