@@ -8,6 +8,8 @@ needs = "gpu"                   # optional: without one the result states "not r
 data = "photos/bsds500"         # a relative path is looked up here and in MULTIGEN_DATA
 [variants.clip]                 # optional: trained once for each variant, whose fields differ;
 constraint = "clip"             # rows are clip/ROW
+[start]                         # optional: variant = the one whose model it starts from, which is
+small = "clip"                  # trained before it; with several seeds from that of the same seed
 [run]                           # options of the run
 seed = 0
 [[reach]]                       # a metric that must reach a target
@@ -27,6 +29,7 @@ import dataclasses
 import math
 import os
 from collections.abc import Sequence
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +94,7 @@ class Recipe:
     needs: str = ""
     config: dict[str, Any] = dataclasses.field(default_factory=dict)
     variants: dict[str, Any] = dataclasses.field(default_factory=dict)
+    start: dict[str, str] = dataclasses.field(default_factory=dict)
     run: dict[str, Any] = dataclasses.field(default_factory=dict)
     reach: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     expect: list[dict[str, Any]] = dataclasses.field(default_factory=list)
@@ -98,6 +102,24 @@ class Recipe:
 
     def targets(self, where: str) -> list[Reach]:
         return [from_table(Reach(), entry, f"{where}, reach") for entry in self.reach]
+
+    def in_order(self, where: str) -> list[str]:
+        """The variants, each after the one that it starts from. Raises ConfigError where there is
+        no such variant, or where they start from each other."""
+        for name in [*self.start, *map(str, self.start.values())]:
+            if name not in self.variants:
+                there = f"one of {', '.join(self.variants)}" if self.variants else "a recipe with variants"
+                raise ConfigError(
+                    f"{where}, start: no variant {name!r}; expected {there}{did_you_mean(name, self.variants)}"
+                )
+        before = {name: [self.start[name]] if name in self.start else [] for name in self.variants}
+        try:
+            return [*TopologicalSorter(before).static_order()]
+        except CycleError as error:
+            names = ", ".join(sorted({*error.args[1]}))
+            raise ConfigError(
+                f"{where}, start: {names} start from each other; expected one that starts from none"
+            ) from error
 
     def expected(self, where: str) -> list[Expect]:
         return [from_table(Expect(), entry, f"{where}, expect") for entry in self.expect]
@@ -158,6 +180,7 @@ def read_recipe(path: Path) -> Recipe:
         raise ConfigError(f"{path}: method {recipe.method!r}; expected one of {', '.join(METHODS)}")
     if recipe.needs not in ("", "gpu"):
         raise ConfigError(f"{path}: needs {recipe.needs!r}; expected gpu, or nothing")
+    recipe.in_order(str(path))
     recipe.targets(str(path))  # so that mistakes are found before hours of training
     for expect in recipe.expected(str(path)):
         if not (math.isfinite(expect.value) and expect.tolerance >= 0):

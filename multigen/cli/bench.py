@@ -14,7 +14,8 @@ not be run.
 import contextlib
 import dataclasses
 import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
@@ -210,33 +211,62 @@ def _trained(path: Path, recipe: Recipe, device: str, folder: str, resume: bool,
     if quick:
         configs = {name: quick_config(config, module.PRESETS["tiny"]) for name, config in configs.items()}
         seeds = 1
-    contents = {}
-    for name, config in configs.items():
+    for name, start in recipe.start.items():
+        check_start(trainer, configs[start], configs[name], f"{path}, variant {name} starts from {start}")
+    contents, folders = {}, {}
+    for name in recipe.in_order(str(path)) or configs:
         out = f"{options.out}/{name}" if options.out and name else options.out
         begun = bool(out) and ((Path(out) / "config.toml").exists() or bool(seed_folders(Path(out))))
         if begun and not resume:
             raise ConfigError(
                 f"{out} holds runs already; resume them with --resume, or choose another folder for --runs"
             )
-        variant = dataclasses.replace(options, **({"out": "", "resume": out} if begun else {"out": out}))
+        places = {"out": "", "resume": out} if begun else {"out": out}
+        if name in recipe.start:
+            places["start"] = str(folders[recipe.start[name]])
         show(f"variant {name}" if name else path.stem)
-        contents[name] = train(trainer, config, variant, seeds)[2]
-    return merged(contents)
+        _, folders[name], contents[name] = train(trainer, configs[name], dataclasses.replace(options, **places), seeds)
+    return merged({name: contents[name] for name in configs})
+
+
+def check_start(trainer: type[Any], start: Any, config: Any, where: str) -> None:
+    """Raises CheckpointError where networks of one configuration do not take the weights of another,
+    so that it is found before training; not for networks that are built by what is in the data."""
+    from multigen.engine.checkpoint import check_fit
+
+    with contextlib.suppress(AttributeError), warnings.catch_warnings(action="ignore"):
+        before, after = trainer(start).networks(), trainer(config).networks()
+        for name in before.keys() & after.keys():
+            check_fit(after[name].state_dict(), before[name].state_dict(), f"{where}: {name}")
 
 
 def merged(contents: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """Merges the results of several variants: rows and curves as NAME/ROW, those of real data
-    once."""
-    rows: dict[str, dict[str, float]] = {}
-    for name, content in contents.items():
-        rows |= {f"{name}/{row}" if name and not real(row) else row: v for row, v in content["rows"].items()}
+    """Merges the results of several variants: rows and curves as NAME/ROW; rows of real data, and
+    steps, once where all variants have the same."""
     first = next(iter(contents.values()))
     definitions = {metric: text for content in contents.values() for metric, text in content["definitions"].items()}
     seconds = round(sum(content["seconds"] for content in contents.values()), 1)
-    result = {**first, "seconds": seconds, "definitions": definitions, "rows": rows}
+    rows = _together({name: content["rows"] for name, content in contents.items()}, real)
+    steps = _together({name: content.get("steps", {}) for name, content in contents.items()}, lambda stage: True)
+    result = {**first, "steps": steps, "seconds": seconds, "definitions": definitions, "rows": rows}
     curves = [
         curve | {"row": f"{name}/{curve['row']}" if name else curve["row"]}
         for name, content in contents.items()
         for curve in content.get("curves", [])
     ]
     return result | ({"curves": curves} if curves else {})
+
+
+def _together(tables: dict[str, dict[str, Any]], shared: Callable[[str], bool]) -> dict[str, Any]:
+    """The entries of all variants' tables as NAME/KEY, those that may be shared as KEY where they
+    are equal."""
+    found: dict[str, list[Any]] = {}
+    for table in tables.values():
+        for key, value in table.items():
+            found.setdefault(key, []).append(value)
+    once = {key for key, values in found.items() if shared(key) and all(value == values[0] for value in values)}
+    return {
+        f"{name}/{key}" if name and key not in once else key: value
+        for name, table in tables.items()
+        for key, value in table.items()
+    }

@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from multigen.console import counted, say
+from multigen.console import counted, did_you_mean, say
 from multigen.data.folders import NoTestSplit
-from multigen.data.labels import differing_classes
+from multigen.data.labels import differing_classes, some
 from multigen.data.skipped import reasons, report_skipped
 from multigen.engine.batches import TensorSource
 from multigen.engine.evaluation import Evaluation
@@ -124,6 +124,8 @@ class Splits(Generic[S]):
     train: S
     validation: S | None
     test: S
+    baseline: S | None = None
+    """All training items, where `train` is some of them: real items to compare samples with."""
 
 
 class SplitSettings(Protocol):
@@ -140,6 +142,10 @@ class SplitSettings(Protocol):
     def validation_size(self) -> int: ...
     @property
     def test_classes(self) -> int: ...
+    @property
+    def classes(self) -> tuple[str, ...]: ...
+    @property
+    def train_size(self) -> int: ...
 
 
 def open_splits(c: SplitSettings, read: Callable[[str, str, str, S | None], S]) -> Splits[S]:
@@ -156,6 +162,7 @@ def open_splits(c: SplitSettings, read: Callable[[str, str, str, S | None], S]) 
         raise ConfigError(
             f"test {c.test!r} and test_classes {c.test_classes}: both name the test data; give one of them"
         )
+    read = _of_classes(c, read) if c.classes else read
     train = read(c.data, "train", c.labels, None)
     noun = train.noun
     labels = "none"
@@ -192,8 +199,59 @@ def open_splits(c: SplitSettings, read: Callable[[str, str, str, S | None], S]) 
         validation = pick(numbered_as(validation, train.classes), c.validation_size)
     elif (hold := min(c.validation_size, len(train) // 10)) >= 2:
         train, validation = split_off(train, hold)
-    _report_splits(c.data, train, validation, test)
-    return Splits(train, validation, test)
+    some_train = _some_of(train, c.train_size, c.data) if c.train_size else train
+    _report_splits(c.data, some_train, validation, test)
+    return Splits(some_train, validation, test, train if c.train_size else None)
+
+
+def _of_classes(
+    c: SplitSettings, read: Callable[[str, str, str, S | None], S]
+) -> Callable[[str, str, str, S | None], S]:
+    """`read`, with the items of `c.classes` alone: those of the data must be there, and other test
+    data without any of them are taken as they are."""
+
+    def selected(data: str, split: str, labels: str, like: S | None) -> S:
+        table = c.labels not in ("", "none", "name", "first")
+        known = "none" if table and data != c.data else "" if c.labels == "none" else c.labels
+        items = read(data, split, known, like)
+        if like is None:
+            _check_classes(items, c.classes, data)
+        if present := sorted(items.classes.index(name) for name in {*c.classes} & {*items.classes}):
+            items = _only(items, present)
+        elif data == c.data:
+            raise DataError(
+                f"{data}: no {split} {items.noun} of the classes {', '.join(c.classes)}; add some, or name others"
+            )
+        if len(items) < 2:
+            raise DataError(
+                f"{data}: {counted(len(items), items.noun)} of the classes {', '.join(c.classes)}, expected at least 2"
+            )
+        return replace(items, labels=None, classes=()) if labels == "none" or len(items.classes) < 2 else items
+
+    return selected
+
+
+def _check_classes(items: ItemSet, classes: Sequence[str], data: str) -> None:
+    """Raises ConfigError for a class that the training items do not have."""
+    if not items.classes:
+        raise ConfigError(
+            f"classes {' '.join(classes)}: {data} has no classes; sort the {items.noun} into one folder per class, or give "
+            "--labels"
+        )
+    for name in classes:
+        if name not in items.classes:
+            raise ConfigError(f"classes {name!r}: {data} has {some(items.classes)}{did_you_mean(name, items.classes)}")
+
+
+def _some_of(train: S, count: int, data: str) -> S:
+    """`count` of the training items, each class giving its share. Raises ConfigError where there are
+    fewer."""
+    if not 2 <= count <= len(train):
+        raise ConfigError(
+            f"train_size {count}: {data} has {counted(len(train), train.noun)} to train on; expected 2 to {len(train)}, or 0 for "
+            "all"
+        )
+    return pick(train, count)
 
 
 def _own_validation(c: SplitSettings, read: Callable[[str, str, str, S | None], S], labels: str, train: S) -> S | None:

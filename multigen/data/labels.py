@@ -10,7 +10,7 @@ from multigen.data.parts import Parts
 from multigen.errors import ConfigError, DataError
 from multigen.storage.reading import open_regular
 
-__all__ = ["differing_classes", "file_classes"]
+__all__ = ["differing_classes", "file_classes", "some"]
 
 TABLE = 1 << 28  # bytes of a table of labels, at most
 NAMED = 5  # classes that are named
@@ -54,12 +54,13 @@ def file_classes(parts: Parts, paths: Sequence[Path], labels: str) -> list[str] 
 def differing_classes(trained: Collection[str], others: Collection[str]) -> str:
     """In which classes another split differs from that for training; "" where it has the same."""
     more, fewer = sorted({*others} - {*trained}), sorted({*trained} - {*others})
-    lines = [f"classes that training lacks, so its labels are not used: {_some(more)}"] if more else []
-    lines += [f"no item of the classes {_some(fewer)}"] if fewer else []
+    lines = [f"classes that training lacks, so its labels are not used: {some(more)}"] if more else []
+    lines += [f"no item of the classes {some(fewer)}"] if fewer else []
     return "; ".join(lines)
 
 
-def _some(names: Sequence[str]) -> str:
+def some(names: Sequence[str]) -> str:
+    """The first of these names, and how many more there are."""
     return ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
 
 

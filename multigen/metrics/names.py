@@ -3,8 +3,8 @@ lower, which come first.
 
 A trained model's row is STAGE/last or STAGE/best, with several variants VARIANT/STAGE/last, with
 the suffix ` at T` where it was sampled at a temperature other than 1, or truncated. All other rows
-are baselines: real data, noise, bicubic interpolation. A metric on a named set is SET/METRIC.
-Definitions: docs/metrics.md.
+are baselines: real data (VARIANT/real where variants have data of their own), noise, bicubic
+interpolation. A metric on a named set is SET/METRIC. Definitions: docs/metrics.md.
 """
 
 import re
@@ -99,8 +99,8 @@ def trained(row: str) -> bool:
 
 
 def real(row: str) -> bool:
-    """Whether a row is real data, which no model is expected to beat."""
-    return row in ("real", "real_training")
+    """Whether a row is real data, of all variants or of one, which no model is expected to beat."""
+    return row.rpartition("/")[2] in ("real", "real_training")
 
 
 def other_setting(row: str) -> bool:

@@ -49,7 +49,7 @@ CONFIG_FILE = {
     "run",
 }
 """Top-level keys of a run's config.toml, and so of a configuration file."""
-RECIPE = {"preset", "seeds", "needs", "variants", "reach", "expect", "budget"}
+RECIPE = {"preset", "seeds", "needs", "variants", "start", "reach", "expect", "budget"}
 """Top-level keys of benchmark recipes only."""
 MEASURED = ("precision", "layout", "most_minutes")
 """Options that a measurement may decide: a command that repeats a run has the measured result in
@@ -248,8 +248,10 @@ def _show_table(evaluation: Evaluation, steps: Mapping[str, int]) -> None:
 
 
 def _of_seed(run: Run, seed: int, folder: Path) -> Run:
-    """The options of one seed, whose run lies in `folder`: a new one, or one to resume."""
-    own = folder / f"seed-{seed}"
+    """The options of one seed, whose run lies in `folder`: a new one, or one to resume. From a
+    folder of several seeds it starts from the run of its own."""
+    own, start = folder / f"seed-{seed}", expanded(run.start) / f"seed-{seed}"
+    run = dataclasses.replace(run, start=str(start)) if run.start and start.is_dir() else run
     begun = bool(run.resume) and (own / "config.toml").exists()
     return dataclasses.replace(run, seed=seed, out="" if begun else str(own), resume=str(own) if begun else "")
 

@@ -213,6 +213,11 @@ CASES: dict[str, tuple[Callable[[Path], Words], str]] = {
     ),
     "no class names": (given(recordings, "--labels", "name"), r"/00\.wav: expected CLASS_NAME in the file's name"),
     "all classes held out": (given(classes, "--test-classes", "2"), "2 of 2 classes are to be held out, expected 0 to"),
+    "a class that there is not": (given(classes, "--classes", "a", "zebra"), "classes 'zebra': .*/p has "),
+    "more to train on than there are": (
+        given(recordings, "--train-size", "99"),
+        r"train_size 99: .*/p has \d+ recordings to train on; expected 2 to \d+, or 0 for all",
+    ),
     "test twice": (
         given(recordings, "--test-files", "0*", "--test-classes", "1"),
         "each names the test data; give one",

@@ -149,6 +149,26 @@ def test_what_was_measured_on_a_gpu_is_not_overwritten_without_one(
         ({"expect": [{"row": "bicubic", "metric": "photos/psnr_y", "tolerance": 0.1}]}, "value nan, tolerance 0.1"),
         ({"expect": [{"value": 1, "tolerance": -0.1}]}, "value 1.0, tolerance -0.1"),
         ({"budget": {"hours": 1}}, "unknown field 'hours'"),
+        (
+            {"variants": {"four": {}}, "start": {"for": "four"}},
+            "start: no variant 'for'; expected one of four; did you mean four?",
+        ),
+        ({"variants": {"a": {}}, "start": {"a": "b"}}, "start: no variant 'b'; expected one of a"),
+        ({"variants": {"a": {}}, "start": {"a": 3}}, "start: no variant '3'"),
+        ({"start": {"a": "b"}}, "start: no variant 'a'; expected a recipe with variants"),
+        ({"variants": {"a": {}}, "start": {"a": "a"}}, "start: a start from each other"),
+        (
+            {"variants": {name: {} for name in "abc"}, "start": {"a": "b", "b": "a"}},
+            "start: a, b start from each other",
+        ),
+        (
+            {"variants": {"a": {}, "b": {"blocks": 2}}, "start": {"b": "a"}},
+            "variant b starts from a: G does not fit: missing",
+        ),
+        (
+            {"variants": {"a": {}, "b": {"width": 16}}, "start": {"b": "a"}},
+            "variant b starts from a: G: head.weight has shape",
+        ),
     ],
 )
 def test_a_recipe_is_checked(
@@ -207,6 +227,61 @@ def test_an_interrupted_recipe_is_resumed(tmp_path: Path, capsys: pytest.Capture
     assert (runs / "plain" / "seed-3" / "model" / "G.safetensors").stat().st_mtime_ns >= untouched
 
 
+def test_a_variant_starts_from_the_model_of_another_that_is_trained_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which may be named behind it, have been trained by an earlier command, and have several
+    seeds."""
+    asked = []
+
+    def train(trainer: Any, config: Any, run: Any, seeds: int) -> tuple[None, Path, dict[str, Any]]:
+        asked.append((run.out.rpartition("/")[2], run.resume.rpartition("/")[2], run.start, seeds))
+        folder = Path(run.out or run.resume)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "config.toml").touch()
+        content = {key: {} if key in ("rows", "definitions", "steps") else "" for key in KEYS}
+        return None, folder, content | {"status": "ok", "seconds": 1.0, "seeds": [3, 4]}
+
+    monkeypatch.setattr("multigen.runs.runner.train", train)
+    path = written(
+        tmp_path, variants={"late": {}, "first": {}, "later": {}}, start={"late": "first", "later": "late"}, seeds=2
+    )
+    assert bench(path) == 0
+    runs = tmp_path / "runs" / "mine"
+    expected = [("first", "", ""), ("late", "", str(runs / "first")), ("later", "", str(runs / "late"))]
+    assert asked == [(*each, 2) for each in expected]
+    asked.clear()
+    shutil.rmtree(runs / "late")
+    assert bench(path, "--resume", "--overwrite") == 0
+    assert asked == [("", "first", "", 2), ("late", "", str(runs / "first"), 2), ("", "later", str(runs / "late"), 2)]
+
+
+@pytest.mark.slow
+def test_few_items_of_one_class_after_the_others(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The whole of few-shot training; each seed starts from its own, and what is finished is not
+    trained again."""
+    few = {"classes": ["4"], "train_size": 20, "freeze": 1}
+    variants = {"others": {"classes": list("012")}, "few": few, "alone": few | {"freeze": 0}}
+    config = {"data": "digits", "size": 16, "width": 2, "latent": 4, "steps": 4, "samples": 20, "validation_size": 0}
+    run = {"seed": 0, "precision": "fp32"}
+    path = written(
+        tmp_path, method="dcgan", config=config, variants=variants, start={"few": "others"}, seeds=2, run=run
+    )
+    assert bench(path) == 0
+    printed = capsys.readouterr().err
+    runs = tmp_path / "runs" / "mine"
+    for seed in (0, 1):
+        table = tomllib.loads((runs / "few" / f"seed-{seed}" / "config.toml").read_text())
+        assert table["run"]["start"] == str(runs / "others" / f"seed-{seed}")
+    rows = json.loads((tmp_path / "results" / "mine.json").read_text())["rows"]
+    assert {"others/real", "few/real", "alone/real", "few/adversarial/last"} <= rows.keys() and "real" not in rows
+    assert rows["few/real"] == rows["alone/real"] and printed.count("starting from ") == 2
+    assert bench(path, "--resume", "--overwrite") == 0
+    again = capsys.readouterr().err
+    assert "starting from " not in again
+    assert json.loads((tmp_path / "results" / "mine.json").read_text())["rows"] == rows
+
+
 def test_a_resume_needs_the_folder_of_the_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert multigen(["bench", written(tmp_path), "--resume"]) == 2
     assert (
@@ -227,6 +302,15 @@ def test_of_real_data_one_row_is_kept() -> None:
     rows = merged(contents)["rows"]
     assert [*rows] == ["real", "real_training", "a/last", "b/last"]
     assert rows["real"] == {"fd": 0.1} and rows["b/last"] == {"fd": 3.0}
+
+
+def test_variants_of_other_data_or_steps_have_their_own() -> None:
+    rows = {"real": {"fd": 0.1}, "noise": {"fd": 9.0}}
+    contents = {name: {"seconds": 1.0, "definitions": {}, "rows": rows, "steps": {"s": 5}} for name in "ab"}
+    assert merged(contents)["steps"] == {"s": 5}
+    contents["b"] = contents["b"] | {"rows": {"real": {"fd": 0.2}}, "steps": {"s": 6}}
+    result = merged(contents)
+    assert [*result["rows"]] == ["a/real", "a/noise", "b/real"] and result["steps"] == {"a/s": 5, "b/s": 6}
 
 
 def test_a_figure_that_there_is_not_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

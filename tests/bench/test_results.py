@@ -47,6 +47,7 @@ def test_every_recipe_has_a_result_and_every_result_a_recipe() -> None:
 NAMED = {
     *(("scratchgan", "seqgan-fables"), ("scratchgan", "seqgan-stories")),
     *(("scratchgan", "stories-smollm"), ("scratchgan", "poems")),
+    ("r3gan", "flowers64-freezed"),
     *(("pix2pix", "colour-flowers"), ("pix2pix", "segments-flowers"), ("pix2pix", "edges-flowers")),
     *(("cyclegan", "swap-flowers"), ("cyclegan", "night-bsds")),
     *(("maskcyclegan", "convert-vcc2016"), ("maskcyclegan", "convert-voice"), ("maskcyclegan", "adapt-voice")),

@@ -149,7 +149,8 @@ class Evaluator(Generic[S]):
 
     Args:
         splits: training, validation and test items.
-        samples: number of samples to evaluate, at most the number of training items.
+        samples: number of samples to evaluate, at most the number of training items, or of those
+            that `splits` have as a baseline.
         name: name of the extractor; "classifier" is trained on the labels of the training items.
         extract: the extractor.
         about: as for `compare`.
@@ -176,8 +177,9 @@ class Evaluator(Generic[S]):
     ):
         self.splits, self.device, self.extractor_name, self.extract = splits, device, name, extract
         self.about, self.to_input, self.also, self.batch = about, to_input, also or {}, batch
-        self.samples = min(samples, len(splits.train))
-        self.training_sample = pick(splits.train, self.samples)  # as many training items as samples
+        known = splits.train if splits.baseline is None else splits.baseline
+        self.samples = min(samples, len(known))
+        self.training_sample = pick(known, self.samples)  # as many training items as samples
         self.selection_extractor = selection_extractor or name
         self.selection_metric = _metric_name("fd", self.selection_extractor)
         self.used_by_d: Sequence[str] = ()
@@ -217,11 +219,12 @@ class Evaluator(Generic[S]):
     def baselines(self) -> dict[str, dict[str, float]]:
         """Baselines: real items in place of samples, which no generator is expected to beat.
 
-        In `real`, distances are of training items, the memorisation score of validation items, and
-        class metrics of test items, since the classifier was trained on the training items. For the
-        same reason the distance in its features is no strict bound: features of its training items
-        differ slightly from those of new ones. `real_training` has the inception score of as many
-        training items as samples, on which the network may be trained.
+        In `real`, distances are of training items (of all, where some of them are trained on), the
+        memorisation score of validation items, and class metrics of test items, since the
+        classifier was trained on the training items. For the same reason the distance in its
+        features is no strict bound: features of its training items differ slightly from those of
+        new ones. `real_training` has the inception score of as many training items as samples, on
+        which the network may be trained.
         """
         h, training_probabilities = self._embed_real(self.training_sample)
         values = self._distances(h, {name: self.features_of(self.training_sample, name) for name in self.also})

@@ -10,7 +10,7 @@ __all__ = ["RANGES", "SynthesisConfig", "SynthesisInfo"]
 
 RANGES: dict[str, float | tuple[float, float]] = {
     **{"latent": 1, "width": 1, "batch": 1, "steps": 1, "critic_steps": 1},
-    **{"validation_size": 0, "test_classes": 0, "clusters": (0, 10_000), "samples": 2, "freeze": 0},
+    **{"validation_size": 0, "train_size": 0, "test_classes": 0, "clusters": (0, 10_000), "samples": 2, "freeze": 0},
     **{"lr": 0, "penalty": 0, "gamma": 0, "clip": 0},
     **{"top_k": (0.001, 1), "top_k_decay": (0, 1), "ema": (0, 1), "beta2": (0, BELOW_ONE), "betas": (0, BELOW_ONE)},
 }
@@ -29,6 +29,11 @@ class SynthesisConfig(Settings):
     labels: str = ""
     """Classes of a folder's files: empty, its folders; name, the file name before the last _;
     first, before the first _; none; or a CSV file."""
+    classes: tuple[str, ...] = ()
+    """Names of the classes that are used, such as daisy rose; empty: all."""
+    train_size: int = 0
+    """Number of items that are trained on, each class giving its share; validation and test items,
+    and the real ones that samples are compared with, stay those of all. 0: all."""
     validation_size: int = 500
     """Size of the validation split used for checkpoint selection, at most a tenth of the training
     items; 0: the last checkpoint is used."""
@@ -65,7 +70,8 @@ class SynthesisConfig(Settings):
     """Keep D in the model folder, calibrated on the validation items, for `multigen sample
     --reject`."""
     samples: int = 2_000
-    """Number of samples to evaluate, at most the number of training items."""
+    """Number of samples to evaluate, at most the number of training items, with or without
+    `train_size`."""
 
     ranges: ClassVar[dict[str, float | tuple[float, float]]] = RANGES
     """Ranges of settings; a modality and a method add their own."""

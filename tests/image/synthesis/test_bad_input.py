@@ -81,6 +81,18 @@ CASES: dict[str, tuple[Callable[[Path], Words], str]] = {
         lambda p: ["--data", classes(p / "p"), "--test-classes", "1", "--conditional"],
         "no labels",
     ),
+    "a class that there is not": (
+        lambda p: ["--data", classes(p / "p"), "--classes", "a", "zebra"],
+        "classes 'zebra': .*/p has ",
+    ),
+    "classes of none": (
+        lambda p: ["--data", pictures(p / "p"), "--classes", "a"],
+        "classes a: .*/p has no classes; sort the images into one folder per class, or give --labels",
+    ),
+    "more to train on than there are": (
+        lambda p: ["--data", pictures(p / "p"), "--train-size", "99"],
+        r"train_size 99: .*/p has \d+ images to train on; expected 2 to \d+, or 0 for all",
+    ),
     "no test set": (
         lambda p: ["--data", pictures(p / "p"), "--test", p / "gone"],
         "/gone: no such file or folder",
