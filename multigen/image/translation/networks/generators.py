@@ -43,17 +43,18 @@ class ResNetGenerator(nn.Module):
             *(nn.Sequential(conv(a, b, 3, stride=2), *after(b)) for a, b in pairwise(widths)),
             *(ResidualBlock(4 * width) for _ in range(blocks)),  # (B, 4 C, H / 4, W / 4)
         )
+        last = nn.Conv2d(width + 3 * shortcut, 3, 7, padding=3, padding_mode="reflect")
         self.decoder = nn.Sequential(
             *(
                 nn.Sequential(nn.Upsample(scale_factor=2), conv(a, b, 3), *after(b))
                 for a, b in pairwise(reversed(widths))
             ),
-            nn.Conv2d(width + 3 * shortcut, 3, 7, padding=3, padding_mode="reflect"),
+            last,
         )
         self.apply(initialise_)
         if shortcut:
             with torch.no_grad():
-                self.decoder[-1].weight[:, width:, 3, 3] += torch.eye(3)
+                last.weight[:, width:, 3, 3] += torch.eye(3)
 
     def forward(self, image: Tensor) -> Tensor:
         x = self.decoder[:-1](self.encoder(image))  # (B, C, H, W)
