@@ -70,7 +70,7 @@ GROUPS = {
     ),
     "networks": (
         *("generator", "network", "pretrained", "lora_rank", "latent", "width", "max_channels", "layers", "blocks"),
-        *("expansion", "mapping_layers", "residual", "deviation", "style_mixing"),
+        *("expansion", "mapping_layers", "residual", "deviation", "style_mixing", "shortcut"),
         *(
             "growth",
             "unshuffle",

@@ -71,6 +71,9 @@ class ImageTranslationConfig(TranslationConfig):
     """Channels of the generator's first layer."""
     blocks: int = 9
     """Residual blocks of resnet."""
+    shortcut: bool = False
+    """Whether the last layer of resnet sees the image too, as that of unet does: detail stays where
+    the network is narrow."""
     halvings: int = 8
     """Of height and width in unet."""
     discriminator_width: int = 64

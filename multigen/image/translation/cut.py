@@ -91,7 +91,7 @@ class CUTTrainer(ImageTranslationTrainer[CUTConfig]):
     name = "cut"
 
     def generator(self) -> ResNetGenerator:
-        return ResNetGenerator(self.config.width, self.config.blocks)
+        return ResNetGenerator(self.config.width, self.config.blocks, self.config.shortcut)
 
     def networks(self) -> dict[str, nn.Module]:
         c = self.config

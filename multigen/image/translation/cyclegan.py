@@ -67,7 +67,7 @@ class CycleGANTrainer(ImageTranslationTrainer[CycleGANConfig]):
     exports = ("G_ab", "G_ba")
 
     def generator(self) -> ResNetGenerator:
-        return ResNetGenerator(self.config.width, self.config.blocks)
+        return ResNetGenerator(self.config.width, self.config.blocks, self.config.shortcut)
 
     @property
     def generators(self) -> dict[str, str]:

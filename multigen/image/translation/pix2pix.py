@@ -67,7 +67,7 @@ class Pix2PixTrainer(ImageTranslationTrainer[Pix2PixConfig]):
     def generator(self) -> nn.Module:
         c = self.config
         if c.generator == "resnet":
-            return ResNetGenerator(c.width, c.blocks)
+            return ResNetGenerator(c.width, c.blocks, c.shortcut)
         return UNetGenerator(c.width, c.halvings, c.dropout)
 
     def networks(self) -> dict[str, nn.Module]:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from skimage.feature import canny
 from torch import Tensor
 
 from multigen.errors import ConfigError
@@ -44,6 +45,14 @@ def test_edges_are_lines_of_black_where_brightness_changes() -> None:
     assert set(made.unique().tolist()) == {0, 255}
     columns = (made[0] == 0).nonzero()[:, 1].unique().tolist()
     assert {15, 16} >= {*columns} and (made[0] == 0).sum() >= 28
+
+
+def test_edges_start_from_the_named_share_of_the_gradients(photo: Tensor) -> None:
+    """scikit-image's own shares, of a photograph whose gradients are strong."""
+    luma = MADE["colour"](photo, "")[0].double() / 255
+    expected = canny(luma.numpy(), 1.0, 0.7, 0.85, use_quantiles=True, mode="nearest")
+    lines = (MADE["edges"](photo, "")[0] == 0).numpy()
+    assert (lines != expected).mean() < 0.01 < expected.mean()  # of luma that is not rounded
 
 
 def test_edges_are_found_in_weak_contrast_too(photo: Tensor) -> None:

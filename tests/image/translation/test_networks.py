@@ -1,6 +1,7 @@
 """Networks of image translation: sizes, parameters, and that an image is translated alike in any
 batch, in training and in use."""
 
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
@@ -13,6 +14,7 @@ from multigen.image.translation.networks.discriminators import least_crop
 
 GENERATORS = {
     "resnet": (lambda: ResNetGenerator(4, 1), 4, 8),
+    "resnet, shortcut": (lambda: ResNetGenerator(4, 1, shortcut=True), 4, 8),
     "unet": (lambda: UNetGenerator(4, 3), 8, 8),
     "unet, 1 halving": (lambda: UNetGenerator(4, 1), 2, 2),
 }
@@ -31,11 +33,31 @@ def test_generators_have_the_parameters_of_the_papers_layers() -> None:
     with torch.device("meta"):
         assert count(ResNetGenerator()) == 49 * 3 * 64 + inner + 49 * 64 * 3 + 3 == 11_372_931
         assert count(ResNetGenerator(64, 6)) == 11_372_931 - 3 * 2 * 9 * 256**2
+        assert count(ResNetGenerator(shortcut=True)) == 11_372_931 + 49 * 3 * 3
     down = [3, 64, 128, 256, 512, 512, 512, 512, 512]
     up = [(512, 512), (1024, 512), (1024, 512), (1024, 512), (1024, 256), (512, 128), (256, 64), (128 + 3, 3)]
     weights = sum(16 * a * b for a, b in pairwise(down)) + sum(9 * a * b for a, b in up)
     with torch.device("meta"):
         assert count(UNetGenerator()) == weights + 64 + 512 + 3
+
+
+@pytest.mark.parametrize("build", [lambda: ResNetGenerator(4, 1, shortcut=True), lambda: UNetGenerator(4, 3)])
+def test_generators_that_see_the_image_last_begin_near_it(build: Callable[[], nn.Module]) -> None:
+    torch.manual_seed(0)
+    image = torch.rand(1, 3, 32, 32)
+    near, far = (
+        torch.corrcoef(torch.stack([net(image).flatten(), image.flatten()]))[0, 1]
+        for net in (build(), ResNetGenerator(4, 1))
+    )
+    assert near > 0.7 > 0.3 > far.abs()
+
+
+@pytest.mark.parametrize("name", GENERATORS)
+def test_a_flat_image_stays_flat(name: str) -> None:
+    torch.manual_seed(0)
+    build, _, least = GENERATORS[name]
+    result = build()(torch.full((1, 3, 4 * least, 4 * least), 0.3))
+    assert (result - result.mean((2, 3), keepdim=True)).abs().max() < 1e-4
 
 
 @pytest.mark.parametrize(("layers", "patch"), [(1, 16), (2, 34), (3, 70)])

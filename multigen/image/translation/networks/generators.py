@@ -1,10 +1,12 @@
 """Generators: fully convolutional, so that one trained on crops translates images of any size.
 
-Their layers are as published, with two changes. Features are enlarged by nearest-neighbour
+Their layers are as published, with three changes. Features are enlarged by nearest-neighbour
 interpolation and a convolution, in place of transposed convolutions, which leave a grid (Odena et
-al. 2016, "Deconvolution and checkerboard artifacts"). And all norms are instance norms without
+al. 2016, "Deconvolution and checkerboard artifacts"). All norms are instance norms without
 parameters, so that an image is translated alike in training and in use, and whatever it shares a
 batch with: batch norm at the published batch of 1 is that in training, and something else in use.
+And borders are reflected in the U-Net too: where an input is flat, instance norm would enlarge what
+zeros beyond the border leave, to a pattern at a fixed place.
 """
 
 from itertools import pairwise
@@ -25,30 +27,40 @@ class ResNetGenerator(nn.Module):
     Args:
         width: channels of the first layer; those of the blocks are 4 times as many.
         blocks: residual blocks (6 at 128 pixels, 9 at 256 in the paper).
+        shortcut: whether the last layer sees the image too, and begins near it: detail of single
+            pixels then need not pass through the blocks, for which narrow ones have no room.
     """
 
     multiple, least = 4, 8
     whole, radius = True, None  # instance norm looks at all of the image
 
-    def __init__(self, width: int = 64, blocks: int = 9):
+    def __init__(self, width: int = 64, blocks: int = 9, shortcut: bool = False):
         super().__init__()
+        self.shortcut = shortcut
         widths = (width, 2 * width, 4 * width)
         self.encoder = nn.Sequential(
             nn.Sequential(conv(3, width, 7), *after(width)),  # (B, C, H, W)
             *(nn.Sequential(conv(a, b, 3, stride=2), *after(b)) for a, b in pairwise(widths)),
             *(ResidualBlock(4 * width) for _ in range(blocks)),  # (B, 4 C, H / 4, W / 4)
         )
+        last = nn.Conv2d(width + 3 * shortcut, 3, 7, padding=3, padding_mode="reflect")
         self.decoder = nn.Sequential(
             *(
                 nn.Sequential(nn.Upsample(scale_factor=2), conv(a, b, 3), *after(b))
                 for a, b in pairwise(reversed(widths))
             ),
-            nn.Conv2d(width, 3, 7, padding=3, padding_mode="reflect"),
+            last,
         )
         self.apply(initialise_)
+        if shortcut:
+            with torch.no_grad():
+                last.weight[:, width:, 3, 3] += torch.eye(3)
 
     def forward(self, image: Tensor) -> Tensor:
-        return self.decoder(self.encoder(image)).tanh()
+        x = self.decoder[:-1](self.encoder(image))  # (B, C, H, W)
+        if self.shortcut:
+            x = torch.cat([x, image], dim=1)
+        return self.decoder[-1](x).tanh()
 
 
 class ResidualBlock(nn.Module):
@@ -82,22 +94,21 @@ class UNetGenerator(nn.Module):
         super().__init__()
         self.multiple = self.least = 2**halvings
         widths = [width * min(2**i, 8) for i in range(halvings)]
-        self.down = nn.ModuleList([nn.Conv2d(3, width, 4, stride=2, padding=1)])
+        self.down = nn.ModuleList([nn.Conv2d(3, width, 4, stride=2, padding=1, padding_mode="reflect")])
         for i, (before, wide) in enumerate(pairwise(widths), 2):
             innermost = i == halvings  # without a norm, which would leave nothing of a single pixel
-            layer = nn.Conv2d(before, wide, 4, stride=2, padding=1, bias=innermost)
+            layer = nn.Conv2d(before, wide, 4, stride=2, padding=1, bias=innermost, padding_mode="reflect")
             norm = nn.Identity() if innermost else nn.InstanceNorm2d(wide)
             self.down.append(nn.Sequential(nn.LeakyReLU(0.2), layer, norm))
         self.up = nn.ModuleList()
         for i, (wide, before) in enumerate(pairwise(reversed(widths))):
             inner = wide if i == 0 else 2 * wide  # with the encoder's features, but for the innermost layer
-            layer = nn.Conv2d(inner, before, 3, padding=1, bias=False)
-            layers = [nn.ReLU(), nn.Upsample(scale_factor=2), layer, nn.InstanceNorm2d(before)]
+            layers = [nn.ReLU(), nn.Upsample(scale_factor=2), conv(inner, before, 3), nn.InstanceNorm2d(before)]
             layers += [nn.Dropout(dropout)] if dropout and 1 <= i < halvings - 4 else []
             self.up.append(nn.Sequential(*layers))
         self.last = nn.Sequential(nn.ReLU(), nn.Upsample(scale_factor=2))
         inner = (1 if halvings == 1 else 2) * width
-        self.tail = nn.Conv2d(inner + 3, 3, 3, padding=1)
+        self.tail = nn.Conv2d(inner + 3, 3, 3, padding=1, padding_mode="reflect")
         self.apply(initialise_)
         with torch.no_grad():  # begins near the image, so that its detail need not be learnt first
             self.tail.weight[:, inner:, 1, 1] += torch.eye(3)
