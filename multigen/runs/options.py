@@ -73,7 +73,7 @@ HINTS = {
     "--device mps": "mps",
     "--lr": "learning-rate lr-g",
     "--size": "image-size img-size resolution",
-    "--size N, whose images are squares (stylegan2 has --image-width)": "image-width image-height",
+    "--size N, whose images are squares (stylegan2, fastgan and projected have --image-width)": "image-width image-height",
     "--out": "output-dir output out-dir outdir save-dir log-dir logdir",
     "--precision fp16": "fp16 half",
     "--precision auto, which measures bf16": "amp mixed-precision bf16 use-amp autocast",

@@ -155,8 +155,8 @@ def test_classes_fit() -> None:
 def test_networks_of_another_shape_than_a_square(sides: tuple[int, int]) -> None:
     """Every layer is a doubled grid, and what is pooled to the grid too."""
     height, width = sides
-    made, taken = networks(sides)
-    made.eval()
+    made: Any = networks(sides)[0].eval()
+    taken = networks(sides)[1]
     with torch.no_grad():
         image = made(torch.randn(2, 6))
         logits, whole, part = taken(image, None, torch.tensor([0, 3]))
