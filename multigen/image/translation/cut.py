@@ -53,7 +53,7 @@ PRESETS = {
         batch=2, positions=16, steps=20,
     ),
     "laptop": CUTConfig(
-        task="swap", validation_size=0, size=144, crop=64, width=12, blocks=3, discriminator_width=16,
+        task="swap", validation_size=0, size=144, crop=64, width=12, blocks=3, shortcut=True, discriminator_width=16,
         discriminator_layers=2, batch=4, steps=4_000, lr=5e-4,
     ),
     "default": CUTConfig(width=32, batch=2, steps=60_000),

@@ -48,8 +48,8 @@ PRESETS = {
         batch=2, history=16, steps=20,
     ),
     "laptop": CycleGANConfig(
-        task="swap", validation_size=0, size=144, crop=64, width=12, blocks=3, discriminator_width=16,
-        discriminator_layers=2, batch=4, steps=2_500, lr=5e-4,
+        task="swap", validation_size=0, size=144, crop=64, width=12, blocks=3, shortcut=True, discriminator_width=16,
+        discriminator_layers=2, batch=4, identity_weight=0.0, steps=2_500, lr=5e-4,
     ),
     "default": CycleGANConfig(width=32, batch=2, steps=40_000),
     "paper": CycleGANConfig(steps=270_000),
