@@ -86,10 +86,10 @@ def mean_curve(seeds: Sequence[Curve]) -> Curve:
     points by straight lines; without such times, of their ends."""
     begin, end = max(curve[0][0] for curve in seeds), min(curve[-1][0] for curve in seeds)
     times = sorted({*(x for x, _ in seeds[0] if begin <= x <= end), *([begin, end] if begin <= end else [])})
-    curves = [[*zip(*curve, strict=True)] for curve in seeds]
+    curves = [([x for x, _ in curve], [y for _, y in curve]) for curve in seeds]
     if not times:
         return [(fmean(curve[-1][0] for curve in seeds), fmean(curve[-1][1] for curve in seeds))]
-    return [(x, fmean(float(np.interp(x, *curve)) for curve in curves)) for x in times]
+    return [(x, fmean(float(np.interp(x, xs, ys)) for xs, ys in curves)) for x in times]
 
 
 def _grid(across: "_Axis", up: "_Axis", metric: str) -> Iterator[str]:
