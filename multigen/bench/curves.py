@@ -85,7 +85,8 @@ def mean_curve(seeds: Sequence[Curve]) -> Curve:
     """The mean of curves, at the times of the first within those that all have, between their
     points by straight lines; without such times, of their ends."""
     begin, end = max(curve[0][0] for curve in seeds), min(curve[-1][0] for curve in seeds)
-    times = sorted({*(x for x, _ in seeds[0] if begin <= x <= end), *([begin, end] if begin <= end else [])})
+    inside = [x for x, _ in seeds[0] if begin <= x <= end]
+    times: list[float] = sorted({*inside, begin, end}) if begin <= end else []
     curves = [([x for x, _ in curve], [y for _, y in curve]) for curve in seeds]
     if not times:
         return [(fmean(curve[-1][0] for curve in seeds), fmean(curve[-1][1] for curve in seeds))]

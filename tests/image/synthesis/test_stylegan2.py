@@ -183,7 +183,8 @@ def test_classes_pass_eight_layers_in_d_whatever_g_has() -> None:
     """As in the authors' code, where the number of layers is a setting of G alone."""
     for c in (PRESETS["tiny"], replace(PRESETS["tiny"], mapping_layers=3)):
         made, taken = Generator(c, 3, classes=2), Discriminator(c, 3, classes=2)
-        assert taken.label is not None and len(taken.label.layers) == 8
+        label: Any = taken.label
+        assert len(label.layers) == 8
         assert len(made.map.layers) == c.mapping_layers
 
 
