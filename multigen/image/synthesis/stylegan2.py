@@ -123,7 +123,8 @@ PRESETS = {
 
 
 CLASS_LAYERS = 8
-"""Layers from a class to the vector that D multiplies its features by, as in the authors' code, whatever G has."""
+"""Layers from a class to the vector that D multiplies its features by, as in the authors' code,
+whatever G has."""
 ADA_EVERY = 4  # steps between two decisions of ADA
 SIGNS = "real_signs"
 """Mean sign of D's logits of real images, as it is logged: the higher, the more D overfits."""
