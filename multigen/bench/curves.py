@@ -11,9 +11,11 @@ from html import escape
 from statistics import fmean
 from typing import Any
 
+import numpy as np
+
 from multigen.metrics.names import direction
 
-__all__ = ["SHARES", "Curves", "curves_of", "drawing", "reached"]
+__all__ = ["SHARES", "Curves", "curves_of", "drawing", "mean_curve", "reached"]
 
 Curve = list[tuple[float, float]]
 """(minutes, value), by time."""
@@ -55,7 +57,7 @@ def reached(curves: Mapping[int, Curve], metric: str, share: float) -> float | N
 
 def drawing(curves: Curves, metric: str) -> str:
     """The curves as SVG, on logarithmic axes where values allow it, each label at the end of its
-    line; seeds are thin lines."""
+    line, which of several seeds is their mean; the seeds are thin lines."""
     points = [point for seeds in curves.values() for curve in seeds.values() for point in curve]
     across = _Axis([x for x, _ in points], LEFT, WIDTH - RIGHT)
     up = _Axis([y for _, y in points], HEIGHT - BOTTOM, TOP)
@@ -63,14 +65,32 @@ def drawing(curves: Curves, metric: str) -> str:
     ends = []
     for i, (label, seeds) in enumerate(curves.items()):
         colour, dash = COLOURS[i % len(COLOURS)], ' stroke-dasharray="5 3"' if i >= len(COLOURS) else ""
-        width = 2 if len(seeds) == 1 else 1.2
+        line = f'fill="none" stroke="{colour}"{dash}'
+        alone = len(seeds) == 1
         for curve in seeds.values():
+            drawn = 'stroke-width="2"' if alone else 'stroke-width="0.8" stroke-opacity="0.45"'
             places = " ".join(f"{across.at(x):.1f},{up.at(y):.1f}" for x, y in curve)
-            parts.append(f'<polyline points="{places}" fill="none" stroke="{colour}" stroke-width="{width}"{dash}/>')
-        ends.append((fmean(up.at(curve[-1][1]) for curve in seeds.values()), label, colour))
+            parts.append(f'<polyline points="{places}" {line} {drawn}/>')
+        middle = mean_curve([*seeds.values()])
+        if not alone:
+            places = " L".join(f"{across.at(x):.1f},{up.at(y):.1f}" for x, y in middle)
+            parts.append(f'<path d="M{places}" {line} stroke-width="2.2"/>')
+        ends.append((up.at(middle[-1][1]), label, colour))
     parts += _labels(sorted(ends))
     head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif"'
     return "\n".join([f'{head} font-size="12">', GENERATED, BACKGROUND, *parts, "</svg>\n"])
+
+
+def mean_curve(seeds: Sequence[Curve]) -> Curve:
+    """The mean of curves, at the times of the first within those that all have, between their
+    points by straight lines; without such times, of their ends."""
+    begin, end = max(curve[0][0] for curve in seeds), min(curve[-1][0] for curve in seeds)
+    inside = [x for x, _ in seeds[0] if begin <= x <= end]
+    times: list[float] = sorted({*inside, begin, end}) if begin <= end else []
+    curves = [([x for x, _ in curve], [y for _, y in curve]) for curve in seeds]
+    if not times:
+        return [(fmean(curve[-1][0] for curve in seeds), fmean(curve[-1][1] for curve in seeds))]
+    return [(x, fmean(float(np.interp(x, xs, ys)) for xs, ys in curves)) for x in times]
 
 
 def _grid(across: "_Axis", up: "_Axis", metric: str) -> Iterator[str]:
@@ -89,8 +109,9 @@ def _labels(ends: Sequence[tuple[float, str, str]]) -> Iterator[str]:
     """Labels (height, text, colour) beside the ends of their lines, moved down where they would
     overlap, and all up again where they would leave the image."""
     heights: list[float] = []
+    line = min(LINE, (HEIGHT - BOTTOM - TOP) / max(len(ends) - 1, 1))
     for height, _, _ in ends:
-        heights.append(max(height, heights[-1] + LINE if heights else height))
+        heights.append(max(height, heights[-1] + line if heights else height))
     excess = max(0.0, heights[-1] - (HEIGHT - BOTTOM))
     for height, (_, label, colour) in zip(heights, ends, strict=True):
         yield _text(WIDTH - RIGHT + 8, height - excess + 4, label, "start", colour)

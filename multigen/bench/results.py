@@ -73,8 +73,9 @@ This file is generated: do not edit. `multigen bench recipes/*.toml --page docs/
 it from `recipes/results/*.json`; `multigen bench recipes/NAME.toml` measures a benchmark again."""
 CURVES = (
     "The metric that selects the best checkpoint, on the validation items, against the training time of the machine that each "
-    "benchmark names below; a line for each seed. The tables have the best value by a tenth, a fifth, half and the whole of it, "
-    "means over seeds. Metrics of a classifier depend on the size of images, for which one is trained."
+    "benchmark names below; of several seeds their mean, and a thin line for each. The tables have the best value by a tenth, "
+    "a fifth, half and the whole of it, means over seeds. Metrics of a classifier depend on the size of images, for which one "
+    "is trained."
 )
 
 

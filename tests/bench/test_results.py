@@ -1,6 +1,7 @@
 """The records of this repository: its benchmark recipes, what was measured by them, and the pages
 that show it."""
 
+import itertools
 import json
 import math
 import re
@@ -11,7 +12,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from multigen.bench.curves import drawing
+from multigen.bench.curves import drawing, mean_curve
 from multigen.bench.recipe import figures, read_recipe, read_result
 from multigen.bench.results import PUBLISHED, number, pages
 from multigen.config import from_table
@@ -281,6 +282,36 @@ def test_recipes_of_one_group_share_an_image_and_a_table_of_their_curves(tmp_pat
     assert len(drawn) == 5 and {"dcgan, a", "dcgan, b", "fd_x", "1", "2"} <= {*words}
     first, last = (drawn[0].attrib["points"].split()[i].split(",") for i in (0, -1))
     assert float(first[0]) < float(last[0]) and float(first[1]) < float(last[1])  # later, and lower in the image
+
+
+def test_ten_recipes_of_three_seeds_can_be_told_apart() -> None:
+    """Each has a thick line, between those of its seeds, a look of its own, and a label that no
+    other covers."""
+    made = {}
+    for k in range(10):
+        values = [[40 / (i + 1) ** (0.1 * k) * factor for i in range(10)] for factor in (0.8, 1.0, 1.2)]
+        made[f"method {k}"] = {
+            s: [((i + 1) * (1 + 0.01 * s), v) for i, v in enumerate(row)] for s, row in enumerate(values)
+        }
+    image = ElementTree.fromstring(drawing(made, "fd_x"))
+    name = "{http://www.w3.org/2000/svg}"
+    means, seeds = image.findall(f"{name}path"), image.findall(f"{name}polyline")
+    assert (len(means), len(seeds)) == (10, 30)
+    assert len({(each.attrib["stroke"], each.attrib.get("stroke-dasharray")) for each in means}) == 10
+    assert min(float(m.attrib["stroke-width"]) for m in means) > 2 * max(float(s.attrib["stroke-width"]) for s in seeds)
+    labels = [each for each in image.findall(f"{name}text") if (each.text or "").startswith("method")]
+    heights = sorted(float(each.attrib["y"]) for each in labels)
+    assert len(heights) == 10 and min(b - a for a, b in itertools.pairwise(heights)) >= 12
+    assert heights[0] > 0 and heights[-1] < 400
+    by_label = {each.text: each.attrib["fill"] for each in labels}
+    assert [by_label[f"method {k}"] for k in range(10)] == [m.attrib["stroke"] for m in means]
+
+
+def test_the_mean_of_curves_is_between_their_points() -> None:
+    assert mean_curve([[(1.0, 4.0), (3.0, 8.0)], [(1.0, 2.0), (2.0, 2.0), (3.0, 4.0)]]) == [(1.0, 3.0), (3.0, 6.0)]
+    first, second = [(1.0, 4.0), (2.0, 6.0), (3.0, 2.0)], [(1.5, 1.0), (2.5, 3.0)]
+    assert mean_curve([first, second]) == [(1.5, 3.0), (2.0, 4.0), (2.5, 3.5)]
+    assert mean_curve([[(1.0, 4.0)], [(2.0, 6.0)]]) == [(1.5, 5.0)]
 
 
 def test_without_curves_nothing_is_drawn(tmp_path: Path) -> None:

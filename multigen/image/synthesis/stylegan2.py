@@ -122,6 +122,9 @@ PRESETS = {
 }
 
 
+CLASS_LAYERS = 8
+"""Layers from a class to the vector that D multiplies its features by, as in the authors' code,
+whatever G has."""
 ADA_EVERY = 4  # steps between two decisions of ADA
 SIGNS = "real_signs"
 """Mean sign of D's logits of real images, as it is logged: the higher, the more D overfits."""
@@ -242,7 +245,7 @@ class Discriminator(nn.Module):
         self.conv = EqualConv(top + 1, top, 3)
         self.dense = EqualLinear(top * rows * columns, top, gain=GAIN)
         self.score = EqualLinear(top, top if classes else 1)
-        self.label = MappingNetwork(0, classes, top, c.mapping_layers) if classes else None
+        self.label = MappingNetwork(0, classes, top, CLASS_LAYERS) if classes else None
 
     def forward(self, image: Tensor, label: Tensor | None = None) -> Tensor:
         x = self.blocks(leaky(self.first(image)))  # (B, top, rows, columns)

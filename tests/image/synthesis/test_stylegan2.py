@@ -179,6 +179,15 @@ def test_networks_of_another_shape_than_a_square() -> None:
     assert image.shape == (2, 4, 32, 48) and taken(image, torch.tensor([0, 1])).shape == (2,)
 
 
+def test_classes_pass_eight_layers_in_d_whatever_g_has() -> None:
+    """As in the authors' code, where the number of layers is a setting of G alone."""
+    for c in (PRESETS["tiny"], replace(PRESETS["tiny"], mapping_layers=3)):
+        made, taken = Generator(c, 3, classes=2), Discriminator(c, 3, classes=2)
+        label: Any = taken.label
+        assert len(label.layers) == 8
+        assert len(made.map.layers) == c.mapping_layers
+
+
 def test_the_channels_and_weights_of_the_paper_and_of_a_small_cpu() -> None:
     paper, small = (Generator(PRESETS[name], 3) for name in ("paper", "laptop"))
     assert PRESETS["paper"].widths == [512] * 5 + [256, 128, 64, 32]
