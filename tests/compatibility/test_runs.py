@@ -17,6 +17,7 @@ from multigen.errors import CheckpointError
 from multigen.runs.facts import gather
 from multigen.runs.runner import parse
 from multigen.storage.model_folder import read_model
+from multigen.storage.older import model_table
 from tests import tiny
 
 OLDER = Path(__file__).parent / "0.1.0"
@@ -94,7 +95,7 @@ def test_the_verbs_use_their_models(method: str, words: str, made: str, runs: Pa
 @pytest.mark.parametrize("method", METHODS)
 def test_training_starts_from_their_weights(method: str, runs: Path, tmp_path: Path) -> None:
     trainer = trainer_of(method, tuned(runs / method, tmp_path / "new"))
-    then = json.loads((runs / method / "model" / "config.json").read_text())["config"]
+    then = model_table(json.loads((runs / method / "model" / "config.json").read_text()))["config"]
     now = to_table(trainer.config)
     changed = {name for name in now.keys() & then.keys() if now[name] != then[name]}
     assert changed <= {re.sub("-", "_", word[2:]) for word in SHORT[method].split() if word[:2] == "--"} | {"test"}
