@@ -168,12 +168,12 @@ def _reached(curves: Mapping[int, list[tuple[float, float]]], metric: str, share
 
 
 def _modality(benchmarks: Sequence[Benchmark], folder: str) -> Iterator[str]:
-    """One table for data sets with the same headline metrics, the machines, and the benchmarks that
-    were not run."""
+    """One table for data sets and tasks with the same headline metrics, the machines, and the
+    benchmarks that were not run."""
     tables: dict[tuple[str, ...], list[Sequence[str]]] = {}
     ran = [b for b in benchmarks if b.ran]
-    for data in sorted({str(b.recipe.config.get("data", "")) for b in ran}):
-        ours = [b for b in ran if str(b.recipe.config.get("data", "")) == data]
+    for (data, _), some in itertools.groupby(sorted(ran, key=_data_and_task), _data_and_task):
+        ours = [*some]
         metrics = headlines(dict.fromkeys(m for b in ours for row in b.rows.values() for m in row))
         tables.setdefault(tuple(metrics), []).extend(_data_set(data or "default data", ours, metrics, folder))
     for metrics, lines in tables.items():
@@ -211,6 +211,10 @@ def _data_set(
 
 def _link(b: Benchmark, folder: str) -> str:
     return f"[{escaped(b.path.stem)}]({quote(folder)}/{quote(os.fsencode(b.path.stem))}.md)"
+
+
+def _data_and_task(b: Benchmark) -> tuple[str, str]:
+    return str(b.recipe.config.get("data", "")), METHODS[b.recipe.method].task
 
 
 def _machine(b: Benchmark) -> str:
