@@ -3,6 +3,7 @@ closed."""
 
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
@@ -106,8 +107,11 @@ def test_a_window_that_is_closed_saves_the_run(tmp_path: Path, live: bool) -> No
     os.close(follower)
     while process.poll() is None and not len([*run.glob("checkpoints/step-*")]) > 1:
         time.sleep(0.05)
+    before, last = saved_numbers(run)["step"], 0
+    while process.poll() is None and last <= before:  # until it is past the checkpoint
+        time.sleep(0.05)
+        last = max(map(int, re.findall(r'^{"step": (\d+)', (run / "metrics.jsonl").read_text(), re.M)), default=0)
     assert process.poll() is None
-    before = saved_numbers(run)["step"]
     os.close(leader)
     assert process.wait(timeout=60) == 128 + signal.SIGHUP
     assert saved_numbers(run)["step"] > before
